@@ -1,0 +1,94 @@
+"""Command Structs: also the schema of what clients send. Unknown fields are refused."""
+
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+Title = Annotated[str, Meta(min_length=1, max_length=200)]
+ModelId = Annotated[str, Meta(min_length=1, max_length=200)]
+Key = Annotated[str, Meta(min_length=1, max_length=255)]
+Temperature = Annotated[float, Meta(ge=0, le=2)]
+TopP = Annotated[float, Meta(gt=0, le=1)]
+MaxTokens = Annotated[int, Meta(ge=1, le=10_000_000)]
+MinPosition = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The base of everything a client may send."""
+
+
+class SendMessage(Command):
+    content: Annotated[str, Meta(min_length=1)]
+    chat_id: UUID | None = None
+    model: ModelId | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    max_tokens: MaxTokens | None = None
+    parent_id: UUID | None = None
+    edit_of: UUID | None = None
+    client_message_id: Key | None = None
+
+
+class Regenerate(Command):
+    chat_id: UUID
+    message_id: UUID | None = None
+    model: ModelId | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    max_tokens: MaxTokens | None = None
+
+
+class StopReply(Command):
+    """Exactly one of the three is given."""
+
+    reply_id: UUID | None = None
+    chat_id: UUID | None = None
+    client_message_id: Key | None = None
+
+
+class CreateChat(Command):
+    title: Title | None = None
+    model: ModelId | None = None
+    min_position: MinPosition = 0
+
+
+class RenameChat(Command):
+    chat_id: UUID
+    title: Title
+    min_position: MinPosition = 0
+
+
+class ArchiveChat(Command):
+    chat_id: UUID
+    archived: bool
+    min_position: MinPosition = 0
+
+
+class DeleteChat(Command):
+    chat_id: UUID
+    min_position: MinPosition = 0
+
+
+class SelectBranch(Command):
+    chat_id: UUID
+    message_id: UUID
+    min_position: MinPosition = 0
+
+
+class ClaimAnonymous(Command):
+    anon_id: Annotated[str, Meta(min_length=8, max_length=128)]
+    min_position: MinPosition = 0
+
+
+class Authenticate(Command):
+    token: str
+    min_position: MinPosition = 0
+
+
+class TopUp(Command):
+    """`amount` is a positive decimal in the account's currency, at most nine places."""
+
+    amount: Annotated[str, Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,9})?$")]
+    reference: Key
