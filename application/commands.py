@@ -19,7 +19,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The base of everything a client may send."""
 
 
-class SendMessage(Command):
+class SendMessage(Command, frozen=True):
     content: Annotated[str, Meta(min_length=1)]
     chat_id: UUID | None = None
     model: ModelId | None = None
@@ -31,7 +31,7 @@ class SendMessage(Command):
     client_message_id: Key | None = None
 
 
-class Regenerate(Command):
+class Regenerate(Command, frozen=True):
     chat_id: UUID
     message_id: UUID | None = None
     model: ModelId | None = None
@@ -40,7 +40,7 @@ class Regenerate(Command):
     max_tokens: MaxTokens | None = None
 
 
-class StopReply(Command):
+class StopReply(Command, frozen=True):
     """Exactly one of the three is given."""
 
     reply_id: UUID | None = None
@@ -48,46 +48,46 @@ class StopReply(Command):
     client_message_id: Key | None = None
 
 
-class CreateChat(Command):
+class CreateChat(Command, frozen=True):
     title: Title | None = None
     model: ModelId | None = None
     min_position: MinPosition = 0
 
 
-class RenameChat(Command):
+class RenameChat(Command, frozen=True):
     chat_id: UUID
     title: Title
     min_position: MinPosition = 0
 
 
-class ArchiveChat(Command):
+class ArchiveChat(Command, frozen=True):
     chat_id: UUID
     archived: bool
     min_position: MinPosition = 0
 
 
-class DeleteChat(Command):
+class DeleteChat(Command, frozen=True):
     chat_id: UUID
     min_position: MinPosition = 0
 
 
-class SelectBranch(Command):
+class SelectBranch(Command, frozen=True):
     chat_id: UUID
     message_id: UUID
     min_position: MinPosition = 0
 
 
-class ClaimAnonymous(Command):
+class ClaimAnonymous(Command, frozen=True):
     anon_id: Annotated[str, Meta(min_length=8, max_length=128)]
     min_position: MinPosition = 0
 
 
-class Authenticate(Command):
+class Authenticate(Command, frozen=True):
     token: str
     min_position: MinPosition = 0
 
 
-class TopUp(Command):
+class TopUp(Command, frozen=True):
     """`amount` is a positive decimal in the account's currency, at most nine places."""
 
     amount: Annotated[str, Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,9})?$")]

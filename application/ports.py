@@ -33,7 +33,34 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     claimable: str | None = None
     """An anonymous id that came along with a user's token."""
+    minted: bool = False
+    """The anonymous id was made for this request and must be told to the client."""
     scopes: frozenset[str] = frozenset()
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """What a client gave: a bearer token, an anonymous id, and its address. Empty is absent."""
+
+    token: str | None
+    anon_id: str | None
+    address: str
+
+
+class Identity(Protocol):
+    async def identify(self, credentials: Credentials, correlation: UUID) -> Caller:
+        """Who calls; mints an anonymous id for who gave nothing.
+
+        Raises Unauthorized (a bad token is never downgraded), InvalidRequest (a bad anonymous id).
+        """
+        ...
+
+    def mint_anonymous(self) -> str:
+        """A new anonymous id, signed where the policy says so."""
+        ...
+
+    def is_signed(self, anon_id: str) -> bool:
+        """Whether this service minted the id."""
+        ...
 
 
 # The log

@@ -33,7 +33,7 @@ def nanos_of(decimal: str) -> int:
 # Requests
 
 
-class ListChats(Command):
+class ListChats(Command, frozen=True):
     page: Page = 0
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     cursor: Cursor | None = None
@@ -41,7 +41,7 @@ class ListChats(Command):
     min_position: MinPosition = 0
 
 
-class ListMessages(Command):
+class ListMessages(Command, frozen=True):
     chat_id: UUID
     page: Page = 0
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
@@ -50,18 +50,18 @@ class ListMessages(Command):
     min_position: MinPosition = 0
 
 
-class SearchMessages(Command):
+class SearchMessages(Command, frozen=True):
     query: Annotated[str, Meta(min_length=1, max_length=200)]
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     cursor: Cursor | None = None
     min_position: MinPosition = 0
 
 
-class UsageInfo(Command):
+class UsageInfo(Command, frozen=True):
     min_position: MinPosition = 0
 
 
-class ListModels(Command):
+class ListModels(Command, frozen=True):
     min_position: MinPosition = 0
 
 
