@@ -1,1 +1,1 @@
-"""What Dabir does: commands that decide and append, queries that read views, and the ports to both."""
+"""What Dabir does: commands that decide and append, queries that read views, and their ports."""

@@ -176,7 +176,10 @@ class EventStore(Protocol):
     async def recall(self, key: CommandKey) -> CommandRecord | None: ...
 
     async def checkpoint(self, lease: Lease, drafts: Sequence[tuple[UUID, bytes, bytes]]) -> None:
-        """Keep `(reply_id, text, reasoning)` of replies under way in one write. Raises LeaseLost."""
+        """Keep `(reply_id, text, reasoning)` of replies under way, all in one write.
+
+        Raises LeaseLost.
+        """
         ...
 
     async def open_replies(self) -> list[OpenReplyRow]:

@@ -128,7 +128,7 @@ class UsageView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     limit: int | msgspec.UnsetType = msgspec.UNSET
     used: int | msgspec.UnsetType = msgspec.UNSET
     remaining: int | msgspec.UnsetType = msgspec.UNSET
-    resets_at: datetime | None | msgspec.UnsetType = msgspec.UNSET
+    resets_at: datetime | msgspec.UnsetType | None = msgspec.UNSET
     balance: str | msgspec.UnsetType = msgspec.UNSET
     reserved: str | msgspec.UnsetType = msgspec.UNSET
     available: str | msgspec.UnsetType = msgspec.UNSET
