@@ -102,3 +102,7 @@ class CommandRepeated(Exception):  # noqa: N818 - answered with the recorded res
 
 class LeaseLost(Exception):  # noqa: N818 - the node stops what it no longer owns
     """The node's lease has another epoch or has run out; nothing was written."""
+
+
+class ConfigurationError(ValueError):
+    """A setting or a configuration file is wrong. Names the setting, never a secret's value."""

@@ -1,6 +1,6 @@
 """What the application needs from outside, as small Protocols, and the values they speak in."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import Literal, Protocol, TypeVar
 from uuid import UUID
@@ -266,7 +266,7 @@ class Delta(msgspec.Struct, frozen=True):
 
 
 class LanguageModel(Protocol):
-    def reply(self, prompt: Prompt) -> AsyncIterator[Delta]:
+    def reply(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
         """The answer as it arrives. Raises ModelFailure.
 
         Closing the iterator closes the connection upstream.

@@ -57,16 +57,15 @@ class Price(msgspec.Struct, frozen=True):
 
 
 class Quote(msgspec.Struct, frozen=True):
-    """What a reply may cost at most: the dearest price at the prompt's tokens and `max_tokens`."""
+    """What a hold was reckoned from: the model asked for, its price, and the tokens at most.
+
+    The amount held may be higher, where a fallback of the model is dearer.
+    """
 
     model: str
     price: Price
     prompt_tokens: int
     max_tokens: int
-
-    @property
-    def amount(self) -> int:
-        return self.price.cost(self.prompt_tokens, self.max_tokens)
 
 
 class Consumption(msgspec.Struct, frozen=True):
@@ -86,6 +85,7 @@ class Consumption(msgspec.Struct, frozen=True):
 
 class Hold(msgspec.Struct):
     amount: int
+    quote: Quote
     resets_at: datetime | None
     """The end of the window whose allowance the hold took; None on a balance."""
 
@@ -181,20 +181,23 @@ class Usage(Aggregate):
             raise ValueError("a top-up is a positive amount")
         self._topped_up(amount=amount, source=source, reference=reference, timestamp=at)
 
-    def hold_amount(self, hold_id: UUID, chat_id: UUID, quote: Quote, at: datetime) -> None:
-        """Reserve the quoted amount of the balance. Raises InsufficientBalance."""
+    def hold_amount(
+        self, hold_id: UUID, chat_id: UUID, amount: int, quote: Quote, at: datetime
+    ) -> None:
+        """Reserve an amount of the balance. Raises InsufficientBalance."""
         if hold_id in self.state.holds:
             return
-        if quote.amount > self.available:
-            raise InsufficientBalance(quote.amount, self.available, self.state.currency)
+        if amount > self.available:
+            raise InsufficientBalance(amount, self.available, self.state.currency)
         self._amount_held(
-            hold_id=hold_id, chat_id=chat_id, amount=quote.amount, quote=quote, timestamp=at
+            hold_id=hold_id, chat_id=chat_id, amount=amount, quote=quote, timestamp=at
         )
 
     def hold_allowance(
         self,
         hold_id: UUID,
         chat_id: UUID,
+        amount: int,
         quote: Quote,
         limit: int,
         window_ends: datetime,
@@ -202,7 +205,8 @@ class Usage(Aggregate):
     ) -> None:
         """Take one message of the allowance. Raises AnonymousLimitReached.
 
-        `window_ends` counts only where no window is open at `at`.
+        `amount` caps the cost that is recorded; `window_ends` counts only where no window is open
+        at `at`.
         """
         if hold_id in self.state.holds:
             return
@@ -213,7 +217,7 @@ class Usage(Aggregate):
         self._allowance_held(
             hold_id=hold_id,
             chat_id=chat_id,
-            amount=quote.amount,
+            amount=amount,
             quote=quote,
             limit=limit,
             resets_at=resets_at or window_ends,
@@ -270,7 +274,7 @@ class Usage(Aggregate):
     def _amount_held(
         self, hold_id: UUID, chat_id: UUID, amount: int, quote: Quote, timestamp: datetime
     ) -> None:
-        self.state.holds[hold_id] = Hold(amount, None)
+        self.state.holds[hold_id] = Hold(amount, quote, None)
 
     @event(AllowanceHeld)
     def _allowance_held(
@@ -287,7 +291,7 @@ class Usage(Aggregate):
             self.state.resets_at = resets_at
             self.state.allowance_used = 0
         self.state.allowance_used += 1
-        self.state.holds[hold_id] = Hold(amount, resets_at)
+        self.state.holds[hold_id] = Hold(amount, quote, resets_at)
 
     @event(HoldSettled)
     def _hold_settled(

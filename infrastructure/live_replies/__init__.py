@@ -1,0 +1,1 @@
+"""The text of replies under way, and how followers hear of more."""

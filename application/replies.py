@@ -1,0 +1,510 @@
+"""The life of one reply: hold → stream → settle. Its task belongs to no request.
+
+A closed connection never reaches it: who follows a reply reads its live text. Only the owner, the
+reaper, or a deletion ends a reply; each append that ends it settles or releases its hold with it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from datetime import datetime
+from functools import partial
+from typing import Literal, Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from application.errors import LeaseLost, ModelFailure, StreamNotFound, VersionConflict
+from application.live_replies import Ending, LiveReplies, LiveReply, StartedReply
+from application.ports import (
+    Append,
+    Clock,
+    EventStore,
+    LanguageModel,
+    Lease,
+    Meta,
+    Models,
+    OpenReplyRow,
+    Prompt,
+    ProviderUsage,
+)
+from application.queries import MessageUsageView, MessageView, decimal_of
+from application.turns import Turns
+from domain.chat import STOPPED, Chat, MessageUsage, ReplyNotOpen
+from domain.usage import Consumption, HoldNotOpen, Price, Usage
+
+T = TypeVar("T")
+
+CHECKPOINT_INTERVAL = 0.25
+REAP_INTERVAL = 2.0
+RETRY_DELAY = 0.1
+RETRY_DELAY_MAX = 5.0
+
+Cut = Literal["stopped", "interrupted", "deleted", "lease-lost"]
+"""Why a reply is ended before its model has finished."""
+
+
+class LeaseHolder(Protocol):
+    @property
+    def lease(self) -> Lease: ...
+
+
+class Observer(Protocol):
+    """What the operator is told of replies; never contents."""
+
+    def reply_started(self, started: StartedReply) -> None: ...
+
+    def first_token(self, started: StartedReply, seconds: float) -> None: ...
+
+    def reply_ended(self, started: StartedReply, outcome: str, cause: str | None) -> None: ...
+
+    def fault(self, where: str, error: BaseException, reply_id: UUID | None = None) -> None:
+        """A bug or a broken engine: logged with its traceback, and counted."""
+        ...
+
+
+class Answer(msgspec.Struct):
+    """What the model has come to so far."""
+
+    model: str
+    finish_reason: str | None = None
+    usage: ProviderUsage | None = None
+    failure: str | None = None
+    cause: str | None = None
+
+
+class Running(msgspec.Struct):
+    """A reply this node owns."""
+
+    live: LiveReply
+    prompt: Prompt
+    prompt_tokens: int
+    meta: Meta
+    address: bytes | None
+    answer: Answer
+    pulling: "asyncio.Task[None] | None" = None
+    cut: Cut | None = None
+    checkpointed: int = 0
+
+
+class Replies:
+    def __init__(
+        self,
+        store: EventStore,
+        turns: Turns,
+        model: LanguageModel,
+        models: Models,
+        live: LiveReplies,
+        clock: Clock,
+        leases: LeaseHolder,
+        observer: Observer,
+    ) -> None:
+        self._store = store
+        self._turns = turns
+        self._model = model
+        self._models = models
+        self._live = live
+        self._clock = clock
+        self._leases = leases
+        self._observer = observer
+        self._running: dict[UUID, Running] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # What commands use
+
+    def start(
+        self,
+        started: StartedReply,
+        prompt: Prompt,
+        prompt_tokens: int,
+        meta: Meta,
+        address: bytes | None,
+    ) -> None:
+        """Answer a reply whose start is committed."""
+        running = Running(
+            live=self._live.open(started),
+            prompt=prompt,
+            prompt_tokens=prompt_tokens,
+            meta=msgspec.structs.replace(meta, causation=started.reply_id, actor=None),
+            address=address,
+            answer=Answer(started.model),
+        )
+        self._running[started.reply_id] = running
+        self._observer.reply_started(started)
+        task = asyncio.create_task(self._own(running), name=f"reply {started.reply_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def cut(self, reply_id: UUID, why: Cut) -> None:
+        """End a reply of this node early; nothing happens where it is not this node's."""
+        running = self._running.get(reply_id)
+        if running is None or running.cut is not None:
+            return
+        if running.pulling is None:
+            running.cut = why
+        elif not running.pulling.done():
+            running.cut = why
+            running.pulling.cancel()
+
+    async def settle_deleted(self, usage: Usage, reply_id: UUID, chat_id: UUID) -> bytes | None:
+        """End the hold of a reply whose chat is being deleted, by what was delivered.
+
+        Returns the address to give a message back to, if any.
+        """
+        running = self._running.get(reply_id)
+        consumption = await self._consumption(running) if running else None
+        self._end_hold(usage, reply_id, chat_id, consumption, "chat-deleted")
+        return running.address if running and consumption is None else None
+
+    @property
+    def under_way(self) -> int:
+        return len(self._running)
+
+    async def drain(self, grace: float) -> None:
+        """Let replies run for `grace` seconds, interrupt the rest, and return when all ended."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+        for reply_id in list(self._running):
+            self.cut(reply_id, "interrupted")
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # The owner's task
+
+    async def _own(self, running: Running) -> None:
+        started = running.live.started
+        try:
+            await self._stream(running)
+            if running.cut == "lease-lost":
+                raise LeaseLost("the node lost its lease")
+            ending = await self._insist(partial(self._end, running), started.reply_id)
+        except LeaseLost:
+            running.cut = "lease-lost"
+            ending = None
+        finally:
+            self._running.pop(started.reply_id, None)
+        running.live.end(ending)
+        self._live.close(started.reply_id)
+        outcome = (ending.error or ending.message.status) if ending else "lease-lost"
+        self._observer.reply_ended(started, outcome, running.answer.cause)
+
+    async def _stream(self, running: Running) -> None:
+        """Pull the answer; returns when it ended, failed, or was cut."""
+        running.pulling = asyncio.create_task(self._pull(running))
+        if running.cut is not None:
+            running.pulling.cancel()
+        await asyncio.wait({running.pulling})
+        if running.pulling.cancelled():
+            if running.cut is None:  # nobody asked for it: the loop is being torn down
+                running.cut = "interrupted"
+            return
+        running.cut = None  # it came too late
+        error = running.pulling.exception()
+        if isinstance(error, ModelFailure):
+            running.answer.failure, running.answer.cause = error.code, error.cause
+        elif error is not None:
+            running.answer.failure, running.answer.cause = "INTERNAL", type(error).__name__
+            self._observer.fault("reply", error, running.live.started.reply_id)
+
+    async def _pull(self, running: Running) -> None:
+        live, answer = running.live, running.answer
+        began = asyncio.get_running_loop().time()
+        async with aclosing(self._model.reply(running.prompt)) as deltas:
+            async for delta in deltas:
+                if delta.text or delta.reasoning:
+                    if not live.text and not live.reasoning:
+                        elapsed = asyncio.get_running_loop().time() - began
+                        self._observer.first_token(live.started, elapsed)
+                    live.append(delta.text, delta.reasoning)
+                if delta.model is not None:
+                    answer.model = delta.model
+                if delta.usage is not None:
+                    answer.usage = delta.usage
+                if delta.finish_reason is not None:
+                    answer.finish_reason = delta.finish_reason
+
+    async def _insist(self, end: Callable[[bool], Awaitable[T]], reply_id: UUID) -> T:
+        """Try until it is appended: an answer is never lost to a passing fault of the store.
+
+        `end` is told whether to read the streams afresh.
+        """
+        delay = RETRY_DELAY
+        fresh = False
+        while True:
+            try:
+                return await end(fresh)
+            except VersionConflict:
+                fresh = True
+            except LeaseLost:
+                raise
+            except Exception as error:  # noqa: BLE001 - a supervisor: told, and tried again
+                self._observer.fault("ending a reply", error, reply_id)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, RETRY_DELAY_MAX)
+
+    async def _end(self, running: Running, fresh: bool) -> Ending:
+        """Append the reply's end with its settlement, decided on the streams as they are now."""
+        started, answer = running.live.started, running.answer
+        consumption = await self._consumption(running)
+        text, reasoning = _text(running.live.text), _text(running.live.reasoning) or None
+        async with self._turns.of(started.payer):
+            chat = await self._store.load(Chat, started.chat_id, fresh=fresh)
+            usage = await self._store.load(Usage, started.payer, fresh=fresh)
+            at = self._clock.now()
+            reason = answer.failure or running.cut or "no-output"
+            try:
+                billed = self._end_hold(
+                    usage, started.reply_id, started.chat_id, consumption, reason
+                )
+                message_usage = _usage_of(consumption, billed, usage.state.currency)
+                if running.cut == "interrupted":
+                    chat.interrupt_reply(started.reply_id, text, reasoning, message_usage, at)
+                elif answer.failure is not None and running.cut != "stopped":
+                    chat.fail_reply(
+                        started.reply_id, answer.failure, text, reasoning, message_usage, at
+                    )
+                else:
+                    chat.complete_reply(
+                        started.reply_id,
+                        text,
+                        reasoning,
+                        answer.model,
+                        STOPPED if running.cut == "stopped" else answer.finish_reason or "stop",
+                        message_usage,
+                        at,
+                    )
+            except (ReplyNotOpen, HoldNotOpen) as ended:
+                if not fresh:
+                    raise VersionConflict("what this process remembers may be old") from ended
+                return await self._ended_elsewhere(running, chat, text)
+            position = await self._store.append(
+                Append(
+                    aggregates=(chat, usage),
+                    meta=running.meta,
+                    lease=self._leases.lease,
+                    closes=started.reply_id,
+                    address_refund=running.address if consumption is None else None,
+                )
+            )
+        return self._ending(running, chat, text, message_usage, position, at)
+
+    async def _ended_elsewhere(self, running: Running, chat: Chat, text: str) -> Ending:
+        """The chat was deleted, or a reaper took the reply for an orphan."""
+        if not chat.state.deleted:
+            raise LeaseLost("another node has ended this reply")
+        head = await self._store.head()
+        ending = self._ending(running, chat, text, None, head, self._clock.now())
+        return msgspec.structs.replace(ending, error="CHAT_NOT_FOUND", deleted=True)
+
+    def _ending(
+        self,
+        running: Running,
+        chat: Chat,
+        text: str,
+        usage: MessageUsage | None,
+        position: int,
+        at: datetime,
+    ) -> Ending:
+        started, answer = running.live.started, running.answer
+        node = chat.state.messages.get(started.message_id)
+        versions = chat.versions(started.message_id) if node else [started.message_id]
+        status = node.status if node else "failed"
+        error = None
+        if status == "interrupted":
+            error = "INTERRUPTED"
+        elif status == "failed":
+            error = answer.failure or "INTERNAL"
+        finish_reason = None
+        if error is None:
+            finish_reason = STOPPED if status == "stopped" else answer.finish_reason or "stop"
+        return Ending(
+            position=position,
+            content=text,
+            error=error,
+            message=MessageView(
+                id=started.message_id,
+                chat_id=started.chat_id,
+                parent_id=started.user_message_id,
+                role="assistant",
+                content=None,
+                status=status,
+                model=answer.model,
+                created_at=started.started_at,
+                completed_at=at,
+                version=versions.index(started.message_id) + 1,
+                versions=versions,
+                usage=usage_view(usage),
+                finish_reason=finish_reason,
+                error=error,
+            ),
+        )
+
+    # Money
+
+    def _end_hold(
+        self,
+        usage: Usage,
+        reply_id: UUID,
+        chat_id: UUID,
+        consumption: Consumption | None,
+        reason: str,
+    ) -> int:
+        """Settle by what was consumed, or release in full. Returns what is billed, in nanos."""
+        at = self._clock.now()
+        if consumption is None:
+            usage.release(reply_id, chat_id, reason, at)
+            return 0
+        return usage.settle(reply_id, chat_id, consumption, at)
+
+    async def _consumption(self, running: Running) -> Consumption | None:
+        """What the reply consumed; None where nothing was delivered."""
+        return await self._consumed(
+            running.answer.model,
+            running.prompt_tokens,
+            self._models.get(running.answer.model).price,
+            running.live.text,
+            running.live.reasoning,
+            running.answer.usage,
+        )
+
+    async def _consumed(
+        self,
+        model: str,
+        prompt_tokens: int,
+        price: Price,
+        text: bytes | bytearray,
+        reasoning: bytes | bytearray,
+        reported: ProviderUsage | None,
+    ) -> Consumption | None:
+        if not text and not reasoning:
+            return None
+        if reported is None:
+            delivered = _text(text) + _text(reasoning)
+            completion_tokens = await asyncio.to_thread(self._model.count_tokens, delivered)
+            usage = ProviderUsage(prompt_tokens, completion_tokens)
+        else:
+            usage = reported
+        return Consumption(
+            model=model,
+            price=price,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            estimated=reported is None,
+        )
+
+    # Checkpoints and orphans
+
+    async def keep_checkpoints(self) -> None:
+        """Keep the unfinished text of all replies, a few times a second, in one write each time."""
+        while True:
+            await asyncio.sleep(CHECKPOINT_INTERVAL)
+            await self._checkpoint()
+
+    async def _checkpoint(self) -> None:
+        grown = [
+            running
+            for running in self._running.values()
+            if len(running.live.text) + len(running.live.reasoning) > running.checkpointed
+        ]
+        if not grown:
+            return
+        drafts = [
+            (r.live.started.reply_id, bytes(r.live.text), bytes(r.live.reasoning)) for r in grown
+        ]
+        try:
+            await self._store.checkpoint(self._leases.lease, drafts)
+        except LeaseLost:
+            self.lose_all()
+        except Exception as error:  # noqa: BLE001 - a supervisor: told, and tried again next time
+            self._observer.fault("checkpoint", error)
+        else:
+            for running, (_, text, reasoning) in zip(grown, drafts, strict=True):
+                running.checkpointed = len(text) + len(reasoning)
+
+    def lose_all(self) -> None:
+        """The node's lease is gone: stop what another node may end, and send followers to it."""
+        for reply_id in list(self._running):
+            self.cut(reply_id, "lease-lost")
+
+    async def keep_reaping(self) -> None:
+        """End orphans, now and every few seconds."""
+        while True:
+            try:
+                await self.reap()
+            except Exception as error:  # noqa: BLE001 - a supervisor: told, and tried again
+                self._observer.fault("reaper", error)
+            await asyncio.sleep(REAP_INTERVAL)
+
+    async def reap(self) -> None:
+        """End every reply whose node is gone, with its text and one settlement."""
+        for row in await self._store.open_replies():
+            if row.reply_id not in self._running:
+                await self._insist(partial(self._interrupt_orphan, row), row.reply_id)
+
+    async def _interrupt_orphan(self, row: OpenReplyRow, _fresh: bool) -> None:
+        async with self._turns.of(row.payer):
+            try:
+                chat = await self._store.load(Chat, row.chat_id, fresh=True)
+                usage = await self._store.load(Usage, row.payer, fresh=True)
+            except StreamNotFound as error:
+                self._observer.fault("reaper", error, row.reply_id)
+                return
+            reply = chat.state.reply
+            consumption = None
+            if reply is not None and reply.reply_id == row.reply_id:
+                consumption = await self._interrupted(chat, usage, row)
+            await self._store.append(
+                Append(
+                    aggregates=(chat, usage),
+                    meta=Meta(correlation=row.reply_id, causation=row.reply_id),
+                    closes=row.reply_id,
+                    address_refund=row.address if consumption is None else None,
+                )
+            )
+
+    async def _interrupted(self, chat: Chat, usage: Usage, row: OpenReplyRow) -> Consumption | None:
+        # Priced as when it was held: the models may have changed since.
+        quote = usage.state.holds[row.reply_id].quote
+        consumption = await self._consumed(
+            quote.model, quote.prompt_tokens, quote.price, row.text, row.reasoning, None
+        )
+        billed = self._end_hold(usage, row.reply_id, row.chat_id, consumption, "interrupted")
+        chat.interrupt_reply(
+            row.reply_id,
+            _text(row.text),
+            _text(row.reasoning) or None,
+            _usage_of(consumption, billed, usage.state.currency),
+            self._clock.now(),
+        )
+        return consumption
+
+
+def _text(utf8: bytes | bytearray) -> str:
+    return utf8.decode("utf-8", "replace")
+
+
+def _usage_of(consumption: Consumption | None, billed: int, currency: str) -> MessageUsage | None:
+    if consumption is None:
+        return None
+    return MessageUsage(
+        prompt_tokens=consumption.prompt_tokens,
+        completion_tokens=consumption.completion_tokens,
+        cost=billed,
+        currency=currency,
+        estimated=consumption.estimated,
+        price_source=consumption.price.source,
+    )
+
+
+def usage_view(usage: MessageUsage | None) -> MessageUsageView | None:
+    if usage is None:
+        return None
+    return MessageUsageView(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        total_tokens=usage.prompt_tokens + usage.completion_tokens,
+        cost=decimal_of(usage.cost),
+        currency=usage.currency,
+        estimated=usage.estimated,
+        price_source=usage.price_source,
+    )
