@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from application.ports import Lease
 from application.queries import MessageView
 from domain.chat import ReplyKind
 
@@ -71,3 +72,22 @@ class LiveReplies(Protocol):
         ...
 
     def all(self) -> Sequence[LiveReply]: ...
+
+
+class LeaseHolder(Protocol):
+    @property
+    def lease(self) -> Lease: ...
+
+
+class Observer(Protocol):
+    """What the operator is told of replies; never contents."""
+
+    def reply_started(self, started: StartedReply) -> None: ...
+
+    def first_token(self, started: StartedReply, seconds: float) -> None: ...
+
+    def reply_ended(self, started: StartedReply, outcome: str, cause: str | None) -> None: ...
+
+    def fault(self, where: str, error: BaseException, reply_id: UUID | None = None) -> None:
+        """A bug or a broken engine: logged with its traceback, and counted."""
+        ...

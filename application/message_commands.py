@@ -16,7 +16,7 @@ from application.errors import (
     ReplyNotFound,
     ServerDraining,
 )
-from application.live_replies import StartedReply
+from application.live_replies import LeaseHolder, StartedReply
 from application.ports import (
     Append,
     Caller,
@@ -31,7 +31,7 @@ from application.ports import (
 )
 from application.prompts import Assembled, Prompts
 from application.queries import Views
-from application.replies import LeaseHolder, Replies
+from application.replies import Replies
 from application.turns import Attempt, Decision, Outcome, Turns
 from domain.chat import Chat, Parameters
 

@@ -204,6 +204,10 @@ class Principals(Protocol):
 
     async def find(self, kind: Kind, name: str) -> Principal | None: ...
 
+    async def name_of(self, principal_id: UUID) -> Principal | None:
+        """The principal of that internal id; None once it is erased."""
+        ...
+
     async def owner_of(self, stream_id: UUID) -> UUID | None: ...
 
 

@@ -5,62 +5,44 @@ reaper, or a deletion ends a reply; each append that ends it settles or releases
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
-from typing import Literal, Protocol, TypeVar
+from typing import Literal
 from uuid import UUID
 
 import msgspec
 
-from application.errors import LeaseLost, ModelFailure, StreamNotFound, VersionConflict
-from application.live_replies import Ending, LiveReplies, LiveReply, StartedReply
+from application.errors import LeaseLost, ModelFailure, VersionConflict
+from application.insist import insist
+from application.live_replies import (
+    Ending,
+    LeaseHolder,
+    LiveReplies,
+    LiveReply,
+    Observer,
+    StartedReply,
+)
 from application.ports import (
     Append,
     Clock,
     EventStore,
     LanguageModel,
-    Lease,
     Meta,
     Models,
-    OpenReplyRow,
     Prompt,
     ProviderUsage,
 )
-from application.queries import MessageUsageView, MessageView, decimal_of
+from application.queries import MessageView
+from application.settlement import consumption_of, end_hold, text_of, usage_view
 from application.turns import Turns
 from domain.chat import STOPPED, Chat, MessageUsage, ReplyNotOpen
-from domain.usage import Consumption, HoldNotOpen, Price, Usage
-
-T = TypeVar("T")
+from domain.usage import Consumption, HoldNotOpen, Usage
 
 CHECKPOINT_INTERVAL = 0.25
-REAP_INTERVAL = 2.0
-RETRY_DELAY = 0.1
-RETRY_DELAY_MAX = 5.0
 
 Cut = Literal["stopped", "interrupted", "deleted", "lease-lost"]
 """Why a reply is ended before its model has finished."""
-
-
-class LeaseHolder(Protocol):
-    @property
-    def lease(self) -> Lease: ...
-
-
-class Observer(Protocol):
-    """What the operator is told of replies; never contents."""
-
-    def reply_started(self, started: StartedReply) -> None: ...
-
-    def first_token(self, started: StartedReply, seconds: float) -> None: ...
-
-    def reply_ended(self, started: StartedReply, outcome: str, cause: str | None) -> None: ...
-
-    def fault(self, where: str, error: BaseException, reply_id: UUID | None = None) -> None:
-        """A bug or a broken engine: logged with its traceback, and counted."""
-        ...
 
 
 class Answer(msgspec.Struct):
@@ -153,8 +135,11 @@ class Replies:
         """
         running = self._running.get(reply_id)
         consumption = await self._consumption(running) if running else None
-        self._end_hold(usage, reply_id, chat_id, consumption, "chat-deleted")
+        end_hold(usage, reply_id, chat_id, consumption, "chat-deleted", self._clock.now())
         return running.address if running and consumption is None else None
+
+    def owns(self, reply_id: UUID) -> bool:
+        return reply_id in self._running
 
     @property
     def under_way(self) -> int:
@@ -177,7 +162,7 @@ class Replies:
             await self._stream(running)
             if running.cut == "lease-lost":
                 raise LeaseLost("the node lost its lease")
-            ending = await self._insist(partial(self._end, running), started.reply_id)
+            ending = await insist(partial(self._end, running), started.reply_id, self._observer)
         except LeaseLost:
             running.cut = "lease-lost"
             ending = None
@@ -223,40 +208,20 @@ class Replies:
                 if delta.finish_reason is not None:
                     answer.finish_reason = delta.finish_reason
 
-    async def _insist(self, end: Callable[[bool], Awaitable[T]], reply_id: UUID) -> T:
-        """Try until it is appended: an answer is never lost to a passing fault of the store.
-
-        `end` is told whether to read the streams afresh.
-        """
-        delay = RETRY_DELAY
-        fresh = False
-        while True:
-            try:
-                return await end(fresh)
-            except VersionConflict:
-                fresh = True
-            except LeaseLost:
-                raise
-            except Exception as error:  # noqa: BLE001 - a supervisor: told, and tried again
-                self._observer.fault("ending a reply", error, reply_id)
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, RETRY_DELAY_MAX)
-
     async def _end(self, running: Running, fresh: bool) -> Ending:
         """Append the reply's end with its settlement, decided on the streams as they are now."""
         started, answer = running.live.started, running.answer
         consumption = await self._consumption(running)
-        text, reasoning = _text(running.live.text), _text(running.live.reasoning) or None
+        text, reasoning = text_of(running.live.text), text_of(running.live.reasoning) or None
         async with self._turns.of(started.payer):
             chat = await self._store.load(Chat, started.chat_id, fresh=fresh)
             usage = await self._store.load(Usage, started.payer, fresh=fresh)
             at = self._clock.now()
             reason = answer.failure or running.cut or "no-output"
             try:
-                billed = self._end_hold(
-                    usage, started.reply_id, started.chat_id, consumption, reason
+                message_usage = end_hold(
+                    usage, started.reply_id, started.chat_id, consumption, reason, at
                 )
-                message_usage = _usage_of(consumption, billed, usage.state.currency)
                 if running.cut == "interrupted":
                     chat.interrupt_reply(started.reply_id, text, reasoning, message_usage, at)
                 elif answer.failure is not None and running.cut != "stopped":
@@ -339,60 +304,19 @@ class Replies:
             ),
         )
 
-    # Money
-
-    def _end_hold(
-        self,
-        usage: Usage,
-        reply_id: UUID,
-        chat_id: UUID,
-        consumption: Consumption | None,
-        reason: str,
-    ) -> int:
-        """Settle by what was consumed, or release in full. Returns what is billed, in nanos."""
-        at = self._clock.now()
-        if consumption is None:
-            usage.release(reply_id, chat_id, reason, at)
-            return 0
-        return usage.settle(reply_id, chat_id, consumption, at)
-
     async def _consumption(self, running: Running) -> Consumption | None:
-        """What the reply consumed; None where nothing was delivered."""
-        return await self._consumed(
-            running.answer.model,
+        answer = running.answer
+        return await consumption_of(
+            self._model,
+            answer.model,
+            self._models.get(answer.model).price,
             running.prompt_tokens,
-            self._models.get(running.answer.model).price,
             running.live.text,
             running.live.reasoning,
-            running.answer.usage,
+            answer.usage,
         )
 
-    async def _consumed(
-        self,
-        model: str,
-        prompt_tokens: int,
-        price: Price,
-        text: bytes | bytearray,
-        reasoning: bytes | bytearray,
-        reported: ProviderUsage | None,
-    ) -> Consumption | None:
-        if not text and not reasoning:
-            return None
-        if reported is None:
-            delivered = _text(text) + _text(reasoning)
-            completion_tokens = await asyncio.to_thread(self._model.count_tokens, delivered)
-            usage = ProviderUsage(prompt_tokens, completion_tokens)
-        else:
-            usage = reported
-        return Consumption(
-            model=model,
-            price=price,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            estimated=reported is None,
-        )
-
-    # Checkpoints and orphans
+    # Checkpoints
 
     async def keep_checkpoints(self) -> None:
         """Keep the unfinished text of all replies, a few times a second, in one write each time."""
@@ -425,86 +349,3 @@ class Replies:
         """The node's lease is gone: stop what another node may end, and send followers to it."""
         for reply_id in list(self._running):
             self.cut(reply_id, "lease-lost")
-
-    async def keep_reaping(self) -> None:
-        """End orphans, now and every few seconds."""
-        while True:
-            try:
-                await self.reap()
-            except Exception as error:  # noqa: BLE001 - a supervisor: told, and tried again
-                self._observer.fault("reaper", error)
-            await asyncio.sleep(REAP_INTERVAL)
-
-    async def reap(self) -> None:
-        """End every reply whose node is gone, with its text and one settlement."""
-        for row in await self._store.open_replies():
-            if row.reply_id not in self._running:
-                await self._insist(partial(self._interrupt_orphan, row), row.reply_id)
-
-    async def _interrupt_orphan(self, row: OpenReplyRow, _fresh: bool) -> None:
-        async with self._turns.of(row.payer):
-            try:
-                chat = await self._store.load(Chat, row.chat_id, fresh=True)
-                usage = await self._store.load(Usage, row.payer, fresh=True)
-            except StreamNotFound as error:
-                self._observer.fault("reaper", error, row.reply_id)
-                return
-            reply = chat.state.reply
-            consumption = None
-            if reply is not None and reply.reply_id == row.reply_id:
-                consumption = await self._interrupted(chat, usage, row)
-            await self._store.append(
-                Append(
-                    aggregates=(chat, usage),
-                    meta=Meta(correlation=row.reply_id, causation=row.reply_id),
-                    closes=row.reply_id,
-                    address_refund=row.address if consumption is None else None,
-                )
-            )
-
-    async def _interrupted(self, chat: Chat, usage: Usage, row: OpenReplyRow) -> Consumption | None:
-        # Priced as when it was held: the models may have changed since.
-        quote = usage.state.holds[row.reply_id].quote
-        consumption = await self._consumed(
-            quote.model, quote.prompt_tokens, quote.price, row.text, row.reasoning, None
-        )
-        billed = self._end_hold(usage, row.reply_id, row.chat_id, consumption, "interrupted")
-        chat.interrupt_reply(
-            row.reply_id,
-            _text(row.text),
-            _text(row.reasoning) or None,
-            _usage_of(consumption, billed, usage.state.currency),
-            self._clock.now(),
-        )
-        return consumption
-
-
-def _text(utf8: bytes | bytearray) -> str:
-    return utf8.decode("utf-8", "replace")
-
-
-def _usage_of(consumption: Consumption | None, billed: int, currency: str) -> MessageUsage | None:
-    if consumption is None:
-        return None
-    return MessageUsage(
-        prompt_tokens=consumption.prompt_tokens,
-        completion_tokens=consumption.completion_tokens,
-        cost=billed,
-        currency=currency,
-        estimated=consumption.estimated,
-        price_source=consumption.price.source,
-    )
-
-
-def usage_view(usage: MessageUsage | None) -> MessageUsageView | None:
-    if usage is None:
-        return None
-    return MessageUsageView(
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        total_tokens=usage.prompt_tokens + usage.completion_tokens,
-        cost=decimal_of(usage.cost),
-        currency=usage.currency,
-        estimated=usage.estimated,
-        price_source=usage.price_source,
-    )

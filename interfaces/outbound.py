@@ -142,3 +142,11 @@ def reply_error(code: str) -> WireError:
     """The error that ends a reply."""
     text, retryable = REPLY_ERRORS.get(code, REPLY_ERRORS["INTERNAL"])
     return WireError(code, text, retryable)
+
+
+def refusal_of(code: str) -> WireError:
+    """A refusal that is told again by its code alone, without its details."""
+    return WireError(code, f"The request was refused ({code}).", code in _RETRYABLE)
+
+
+_RETRYABLE = {"CHAT_BUSY", "RATE_LIMITED", "VIEWS_BEHIND", "SERVER_DRAINING", "INTERNAL"}

@@ -1,0 +1,83 @@
+"""What a reply consumed, and how that ends its hold."""
+
+import asyncio
+from datetime import datetime
+from uuid import UUID
+
+from application.ports import LanguageModel, ProviderUsage
+from application.queries import MessageUsageView, decimal_of
+from domain.chat import MessageUsage
+from domain.usage import Consumption, Price, Usage
+
+
+async def consumption_of(
+    counter: LanguageModel,
+    model: str,
+    price: Price,
+    prompt_tokens: int,
+    text: bytes | bytearray,
+    reasoning: bytes | bytearray,
+    reported: ProviderUsage | None,
+) -> Consumption | None:
+    """What a reply consumed, by the provider's figures or else by our count of what was delivered.
+
+    None where nothing was delivered: then nothing is due.
+    """
+    if not text and not reasoning:
+        return None
+    usage = reported
+    if usage is None:
+        delivered = text_of(text) + text_of(reasoning)
+        completion_tokens = await asyncio.to_thread(counter.count_tokens, delivered)
+        usage = ProviderUsage(prompt_tokens, completion_tokens)
+    return Consumption(
+        model=model,
+        price=price,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        estimated=reported is None,
+    )
+
+
+def end_hold(
+    usage: Usage,
+    reply_id: UUID,
+    chat_id: UUID,
+    consumption: Consumption | None,
+    reason: str,
+    at: datetime,
+) -> MessageUsage | None:
+    """Settle by what was consumed, or release in full. Raises HoldNotOpen.
+
+    Returns what the message cost, as billed; None where nothing is.
+    """
+    if consumption is None:
+        usage.release(reply_id, chat_id, reason, at)
+        return None
+    return MessageUsage(
+        prompt_tokens=consumption.prompt_tokens,
+        completion_tokens=consumption.completion_tokens,
+        cost=usage.settle(reply_id, chat_id, consumption, at),
+        currency=usage.state.currency,
+        estimated=consumption.estimated,
+        price_source=consumption.price.source,
+    )
+
+
+def usage_view(usage: MessageUsage | None) -> MessageUsageView | None:
+    """What a message cost, as clients see it."""
+    if usage is None:
+        return None
+    return MessageUsageView(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        total_tokens=usage.prompt_tokens + usage.completion_tokens,
+        cost=decimal_of(usage.cost),
+        currency=usage.currency,
+        estimated=usage.estimated,
+        price_source=usage.price_source,
+    )
+
+
+def text_of(utf8: bytes | bytearray) -> str:
+    return utf8.decode("utf-8", "replace")

@@ -1,0 +1,92 @@
+"""Sends a stream of events as an ASGI response: kept alive, cut off when nobody reads it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from litestar.types import Receive, Scope, Send
+
+from interfaces.sse.frames import KEEPALIVE
+
+KEEPALIVE_AFTER = 15.0
+READ_DEADLINE = 30.0
+"""Seconds for which a client may leave a write unread before it is cut off."""
+
+Header = tuple[bytes, bytes]
+
+STREAM_HEADERS: list[Header] = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class EventStream:
+    """An ASGI application that answers one request with the given frames.
+
+    Each frame is one write. A client that goes away ends the generator, nothing else.
+    """
+
+    def __init__(
+        self,
+        frames: AsyncGenerator[bytes, None],
+        headers: Sequence[Header] = (),
+        status: int = 200,
+    ) -> None:
+        self._frames = frames
+        self._headers = [*STREAM_HEADERS, *headers]
+        self._status = status
+        self._written = 0.0
+        self._writing = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send(
+            {"type": "http.response.start", "status": self._status, "headers": self._headers}
+        )
+        pump = asyncio.create_task(self._pump(send))
+        gone = asyncio.create_task(_gone(receive))
+        try:
+            await self._attend({pump, gone}, send)
+        finally:
+            for task in (pump, gone):
+                task.cancel()
+            await asyncio.wait({pump, gone})
+        if not pump.cancelled():
+            pump.result()
+
+    async def _pump(self, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        self._written = loop.time()
+        async with aclosing(self._frames) as frames:
+            async for frame in frames:
+                self._writing = True
+                self._written = loop.time()
+                await send({"type": "http.response.body", "body": frame, "more_body": True})
+                self._writing = False
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _attend(self, tasks: set["asyncio.Task[None]"], send: Send) -> None:
+        """Until one of the tasks ends: break silences, and leave who has stopped reading."""
+        loop = asyncio.get_running_loop()
+        self._written = loop.time()
+        while True:
+            patience = READ_DEADLINE if self._writing else KEEPALIVE_AFTER
+            left = self._written + patience - loop.time()
+            done, _ = await asyncio.wait(tasks, timeout=max(left, 0.01))
+            if done:
+                return
+            if loop.time() - self._written < patience:
+                continue
+            if self._writing:
+                return
+            self._written = loop.time()
+            try:
+                async with asyncio.timeout(READ_DEADLINE):
+                    await send({"type": "http.response.body", "body": KEEPALIVE, "more_body": True})
+            except TimeoutError:
+                return
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

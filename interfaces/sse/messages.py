@@ -1,0 +1,167 @@
+"""`/api/v1/messages`: send, regenerate, attach and stop."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+from litestar import Request, Response, Router, get, post
+from litestar.datastructures import State
+from litestar.types import ASGIApp, ExceptionHandler
+
+from application.commands import Regenerate, SendMessage, StopReply
+from application.errors import InvalidRequest
+from application.live_replies import StartedReply
+from application.message_commands import MessageCommands
+from application.ports import Caller
+from interfaces.inbound import decode_json
+from interfaces.outbound import Mapped, refusal_of
+from interfaces.sse.attach import Attaching, Wanted
+from interfaces.sse.event_stream import EventStream, Header
+from interfaces.sse.probe import probe_response
+from interfaces.sse.refusals import (
+    COOKIE,
+    REFUSED,
+    clearing_cookie,
+    refused_stream,
+    stream_cookie,
+)
+from interfaces.sse.reply_stream import Beginning, ReplyStreams
+from interfaces.sse.stream_token import StreamTokens
+
+AnyRequest = Request[Any, Any, State]
+KEY_LENGTH = 255
+
+
+class MessageRoutes:
+    """What the routes need; each handler is one short method."""
+
+    def __init__(
+        self,
+        commands: MessageCommands,
+        streams: ReplyStreams,
+        attaching: Attaching,
+        tokens: StreamTokens,
+        identify: Callable[[AnyRequest], Awaitable[Caller]],
+    ) -> None:
+        self._commands = commands
+        self._streams = streams
+        self._attaching = attaching
+        self._tokens = tokens
+        self._identify = identify
+
+    async def send(self, request: AnyRequest) -> ASGIApp:
+        caller = await self._identify(request)
+        command = decode_json(await request.body(), SendMessage)
+        outcome = await self._commands.send(command, caller, _idempotency_key(request))
+        return self._started(outcome.result, caller)
+
+    async def regenerate(self, request: AnyRequest) -> ASGIApp:
+        caller = await self._identify(request)
+        command = decode_json(await request.body(), Regenerate)
+        outcome = await self._commands.regenerate(command, caller, _idempotency_key(request))
+        return self._started(outcome.result, caller)
+
+    async def attach(self, request: AnyRequest) -> ASGIApp:
+        """Joins a reply's stream; 204, which stops an EventSource, where nothing is left of it."""
+        cookie = request.cookies.get(COOKIE)
+        query = request.query_params
+        event_id = request.headers.get("last-event-id") or query.get("last_event_id")
+        named = any(query.get(name) for name in ("stream_token", "reply_id", "chat_id"))
+        if cookie and cookie.startswith(REFUSED) and not event_id and not named:
+            error = refusal_of(cookie.removeprefix(REFUSED))
+            return refused_stream(Mapped(200, error), [clearing_cookie()])
+        attachment = await self._attaching.find(
+            Wanted(
+                event_id=event_id or None,
+                stream_token=query.get("stream_token") or None,
+                reply_id=query.get("reply_id") or None,
+                chat_id=query.get("chat_id") or None,
+                cookie=cookie or None,
+                caller=await self._identify(request) if _has_credentials(request) else None,
+            )
+        )
+        if attachment is None:
+            return Response(None, status_code=204).to_asgi_response(app=None, request=request)
+        beginning = attachment.beginning
+        frames = self._streams.frames(beginning, attachment.place)
+        return EventStream(frames, self._headers(beginning.reply_id, beginning.chat_id))
+
+    async def stop(self, request: AnyRequest) -> Response[dict[str, Any]]:
+        caller = await self._identify(request)
+        command = decode_json(await request.body(), StopReply)
+        stopping = await self._commands.stop(command, caller)
+        body = {"reply_id": stopping.reply_id, "stopping": stopping.stopping}
+        return Response(body, status_code=202)
+
+    def _started(self, reply: StartedReply, caller: Caller) -> ASGIApp:
+        beginning = Beginning(
+            reply_id=reply.reply_id,
+            chat_id=reply.chat_id,
+            user_message_id=reply.user_message_id,
+            message_id=reply.message_id,
+            kind=reply.kind,
+            replaces=reply.replaces,
+            model=reply.model,
+            payer=reply.payer,
+        )
+        headers = self._headers(reply.reply_id, reply.chat_id)
+        if caller.minted:
+            headers.append((b"x-anon-id", caller.principal.name.encode()))
+        return EventStream(self._streams.frames(beginning, None), headers)
+
+    def _headers(self, reply_id: UUID, chat_id: UUID) -> list[Header]:
+        token = self._tokens.mint(reply_id)
+        return [
+            (b"x-chat-id", str(chat_id).encode()),
+            (b"x-reply-id", str(reply_id).encode()),
+            (b"x-stream-token", token.encode()),
+            stream_cookie(token),
+        ]
+
+
+def _idempotency_key(request: AnyRequest) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= KEY_LENGTH:
+        raise InvalidRequest(f"1 to {KEY_LENGTH} characters.", "Idempotency-Key")
+    return key
+
+
+def _has_credentials(request: AnyRequest) -> bool:
+    return bool(request.headers.get("authorization") or request.headers.get("x-anon-id"))
+
+
+def message_router(routes: MessageRoutes, refused: ExceptionHandler[Any]) -> Router:
+    """`refused` answers what a stream route refuses (see `interfaces.sse.refusals`)."""
+
+    @post("/send", status_code=200)
+    async def send(request: AnyRequest) -> ASGIApp:
+        return await routes.send(request)
+
+    @get("/send")
+    async def attach(request: AnyRequest) -> ASGIApp:
+        return await routes.attach(request)
+
+    @post("/regenerate", status_code=200)
+    async def regenerate(request: AnyRequest) -> ASGIApp:
+        return await routes.regenerate(request)
+
+    @get("/test-sse")
+    async def probe(request: AnyRequest) -> ASGIApp:
+        return probe_response(request)
+
+    @post("/test-sse", status_code=200)
+    async def probe_by_post(request: AnyRequest) -> ASGIApp:
+        return probe_response(request)
+
+    @post("/stop", status_code=202)
+    async def stop(request: AnyRequest) -> Response[dict[str, Any]]:
+        return await routes.stop(request)
+
+    streams = Router(
+        "/",
+        route_handlers=[send, attach, regenerate, probe, probe_by_post],
+        exception_handlers={Exception: refused},
+    )
+    return Router("/api/v1/messages", route_handlers=[streams, stop], tags=["messages"])

@@ -1,0 +1,204 @@
+"""The events of one reply, from any place in it on, during the reply and after it."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from application.errors import ViewsBehind
+from application.live_replies import Ending, LiveReplies, LiveReply
+from application.ports import Principal, Principals
+from application.queries import ReplyView, Views
+from domain.chat import ReplyKind
+from interfaces.outbound import reply_error
+from interfaces.sse.frames import RETRY, DeltaFrames, frame
+from interfaces.sse.stream_token import Place, StreamTokens
+
+
+PATIENCE = 5.0
+"""Seconds between two looks for the end of a reply that this node does not own."""
+
+
+class Beginning(msgspec.Struct, frozen=True):
+    """What the first event tells, and the headers repeat."""
+
+    reply_id: UUID
+    chat_id: UUID
+    user_message_id: UUID
+    message_id: UUID
+    kind: ReplyKind
+    replaces: UUID | None
+    model: str | None
+    payer: UUID
+
+
+class ReplyStreams:
+    """Turns replies, live or ended, into frames."""
+
+    def __init__(
+        self, live: LiveReplies, views: Views, principals: Principals, tokens: StreamTokens
+    ) -> None:
+        self._live = live
+        self._views = views
+        self._principals = principals
+        self._tokens = tokens
+
+    def is_live(self, reply_id: UUID) -> bool:
+        return self._live.find(reply_id) is not None
+
+    async def beginning(self, reply_id: UUID) -> Beginning | None:
+        live = self._live.find(reply_id)
+        if live is not None:
+            started = live.started
+            return Beginning(
+                reply_id=reply_id,
+                chat_id=started.chat_id,
+                user_message_id=started.user_message_id,
+                message_id=started.message_id,
+                kind=started.kind,
+                replaces=started.replaces,
+                model=started.model,
+                payer=started.payer,
+            )
+        view = await self._views.reply(reply_id)
+        if view is None:
+            return None
+        return Beginning(
+            reply_id=reply_id,
+            chat_id=view.chat_id,
+            user_message_id=view.user_message_id,
+            message_id=view.message.id,
+            kind=view.kind,
+            replaces=view.replaces,
+            model=view.message.model,
+            payer=view.payer,
+        )
+
+    async def frames(self, beginning: Beginning, place: Place | None) -> AsyncGenerator[bytes, None]:
+        """Everything after `place`, or everything. Follows a reply of this node while it grows."""
+        live = self._live.find(beginning.reply_id)
+        payer = await self._principals.name_of(beginning.payer)
+        token = self._tokens.mint(beginning.reply_id)
+        yield RETRY
+        phase = place.phase if place else None
+        if phase is None:
+            yield self._started(token, beginning, payer)
+        position = 0
+        if phase not in ("t", "u"):
+            text, reasoning = (place.text, place.reasoning) if place else (0, 0)
+            deltas = DeltaFrames(token, str(beginning.message_id))
+            ending = None
+            if live is not None:
+                async for delta in _follow(live, deltas, text, reasoning):
+                    yield delta
+                text, ending = max(text, len(live.text)), live.ending
+            if ending is None:
+                # Ended before we looked, or the node lost it: the log has it.
+                view = await self._ended(beginning.reply_id)
+                content = bytearray((view.message.content or "").encode())
+                for delta in deltas.text(content, text, reasoning):
+                    yield delta
+                ending = _ending_of(view)
+            position = ending.position
+            yield self._terminal(token, beginning, ending)
+        if phase != "u" and payer is not None:
+            try:
+                usage = await self._views.usage(payer, position)
+            except ViewsBehind:
+                return  # a client that comes back with the terminal event's id gets it then
+            yield frame(f"{token}.u", "usage_info", usage)
+
+    async def _ended(self, reply_id: UUID) -> ReplyView:
+        """The reply once it has ended, on whatever node; waits as long as the client does."""
+        while True:
+            position = self._views.position
+            try:
+                view = await self._views.reply(reply_id)
+                if view is not None and view.ended_at is not None:
+                    return view
+                await self._views.wait(position + 1, PATIENCE)
+            except ViewsBehind:
+                continue  # each has waited, and there is no other way to hear of the end
+
+    def _started(self, token: str, beginning: Beginning, payer: Principal | None) -> bytes:
+        event = "assistant_typing" if beginning.kind == "send" else "assistant_regenerating"
+        data: dict[str, Any] = {
+            "chat_id": beginning.chat_id,
+            "user_message_id": beginning.user_message_id,
+            "message_id": beginning.message_id,
+            "reply_id": beginning.reply_id,
+            "stream_token": token,
+            "model": beginning.model,
+        }
+        if payer is not None and payer.kind == "anonymous":
+            data["anon_id"] = payer.name
+        if beginning.kind == "regenerate":
+            data["replaces"] = beginning.replaces
+        return frame(f"{token}.s", event, data)
+
+    def _terminal(self, token: str, beginning: Beginning, ending: Ending) -> bytes:
+        ids = {
+            "chat_id": beginning.chat_id,
+            "message_id": beginning.message_id,
+            "reply_id": beginning.reply_id,
+            "content": ending.content,
+            "position": ending.position,
+        }
+        if ending.error is not None:
+            data: dict[str, Any] = reply_error(ending.error).to_wire(**ids)
+            return frame(f"{token}.t", "assistant_error", data)
+        message = ending.message
+        data = ids | {
+            "finish_reason": message.finish_reason,
+            "usage": message.usage,
+            "message": _without_content(message),
+        }
+        if beginning.kind == "send":
+            return frame(f"{token}.t", "assistant_complete", data)
+        data |= {
+            "replaces": beginning.replaces,
+            "version": message.version,
+            "versions": message.versions,
+        }
+        return frame(f"{token}.t", "assistant_regenerated", data)
+
+
+async def _follow(
+    live: LiveReply, deltas: DeltaFrames, text: int, reasoning: int
+) -> AsyncIterator[bytes]:
+    """The deltas of a live reply, as they come, until its end."""
+    while True:
+        if len(live.reasoning) > reasoning:
+            size = len(live.reasoning)
+            for piece in deltas.reasoning(live.reasoning, reasoning, text):
+                yield piece
+            reasoning = size
+        elif len(live.text) > text:
+            size = len(live.text)
+            for piece in deltas.text(live.text, text, reasoning):
+                yield piece
+            text = size
+        elif live.ended:
+            return
+        else:
+            await live.beyond(text, reasoning)
+
+
+def _ending_of(view: ReplyView) -> Ending:
+    error = "CHAT_NOT_FOUND" if view.chat_deleted else view.message.error
+    if view.message.status == "interrupted":
+        error = "INTERRUPTED"
+    return Ending(
+        position=view.position,
+        content=view.message.content or "",
+        message=view.message,
+        error=error,
+        deleted=view.chat_deleted,
+    )
+
+
+def _without_content(message: Any) -> dict[str, Any]:
+    wire: dict[str, Any] = msgspec.to_builtins(message)
+    del wire["content"]
+    return wire
