@@ -1,0 +1,251 @@
+"""Composition root and entry point: settings → parts → server or command. Nothing else wires.
+
+What is heavy is imported where it is needed, so that operator's commands start at once.
+"""
+
+import asyncio
+import fcntl
+import os
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from application.errors import ConfigurationError
+from interfaces.cli.app import MintFlags, ServeFlags, build_app, run
+
+if TYPE_CHECKING:
+    from infrastructure.language_model.catalogue import Catalogue
+    from infrastructure.language_model.local import LocalModel
+    from infrastructure.settings import Settings
+
+LOCK_FILE = "serve.lock"
+LOG_FILE = "events.db"
+
+
+def main() -> None:
+    sys.exit(run(build_app(serve, mint)))
+
+
+def mint(flags: MintFlags) -> str:
+    from infrastructure.identity import mint_token
+    from infrastructure.settings import Settings
+
+    return mint_token(Settings(), flags.sub, flags.scopes, flags.expires)
+
+
+def serve(flags: ServeFlags) -> int:
+    """Serve until told to stop; returns the exit code. Raises ConfigurationError."""
+    import uvloop
+
+    from infrastructure.observability import configure_logging
+    from infrastructure.settings import Settings
+
+    settings = Settings(host=flags.host, port=flags.port, data_dir=flags.data_dir)
+    configure_logging()
+    with only_server_of(settings.data_dir):
+        uvloop.run(_serve(settings))
+    return 0
+
+
+@contextmanager
+def only_server_of(data_dir: Path) -> Iterator[None]:
+    """Holds the data folder: two servers on one SQLite log would take each other's replies."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigurationError(f"{data_dir} cannot be used: {error.strerror}.") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ConfigurationError(f"another server is running on {data_dir}.") from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+async def _serve(settings: "Settings") -> None:
+    from infrastructure.server import server_for
+
+    async with AsyncExitStack() as closing:
+        node = await compose(settings, closing)
+        server = server_for(node.app, settings.host, settings.port, node.begin, node.drain)
+        await server.serve()
+
+
+class Node:
+    """One serving process: what runs beside the requests, and how it goes down."""
+
+    def __init__(self) -> None:
+        self.app: Any = None
+        self.draining = False
+        self.beside: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self.drains: list[Callable[[], Awaitable[None]]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def begin(self) -> None:
+        """Start what runs beside the requests, now that the port is open."""
+        self._tasks = [asyncio.create_task(run()) for run in self.beside]
+
+    async def drain(self) -> None:
+        """Refuse new sends, let replies end, and leave in good order."""
+        self.draining = True
+        for drain in self.drains:
+            await drain()
+
+    async def end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
+    """Every part in the order in which they need each other; `closing` ends them in reverse."""
+    from litestar import Litestar
+
+    from application.accounts import Accounts, Terms
+    from application.chat_commands import ChatCommands
+    from application.message_commands import MessageCommands
+    from application.node_lease import NodeLease
+    from application.prompts import Prompts
+    from application.queries import nanos_of
+    from application.recovery import Recovery
+    from application.replies import Replies
+    from application.turns import Turns
+    from application.usage_commands import UsageCommands
+    from infrastructure.event_store.store import SqlEventStore
+    from infrastructure.identity import TokenIdentity
+    from infrastructure.language_model.gateway import LitellmGateway
+    from infrastructure.live_replies.memory import MemoryLiveReplies
+    from infrastructure.observability import Metrics
+    from infrastructure.observer import NodeObserver
+    from infrastructure.projections.views import SqlViews
+    from infrastructure.settings import load_secret
+    from infrastructure.system import SystemClock, TimeOrderedIds
+    from interfaces.http.caller import Callers, tell_minted_id
+    from interfaces.http.problems import problem_handlers
+    from interfaces.incidents import Incidents
+    from interfaces.sse.attach import Attaching
+    from interfaces.sse.messages import MessageRoutes, message_router
+    from interfaces.sse.refusals import StreamRefusals
+    from interfaces.sse.reply_stream import ReplyStreams
+    from interfaces.sse.stream_token import StreamTokens
+
+    clock, ids = SystemClock(), TimeOrderedIds()
+    metrics = Metrics()
+    observer = NodeObserver(metrics)
+    node = Node()
+    secret = load_secret(settings.data_dir, settings.secret)
+    catalogue, local = models_of(settings)
+    terms = Terms(
+        currency=settings.currency,
+        starting_balance=nanos_of(settings.starting_balance),
+        anonymous_limit=settings.anon_message_limit,
+        address_limit=settings.anon_address_limit,
+        window=settings.anon_window,
+    )
+    store = await SqlEventStore.open(
+        f"sqlite:///{settings.data_dir.absolute() / LOG_FILE}", clock=clock
+    )
+    closing.push_async_callback(store.close)
+    views = await SqlViews.open(
+        settings.data_dir,
+        store,
+        clock=clock,
+        anon_limit=terms.anonymous_limit,
+        starting_balance=terms.starting_balance,
+        currency=terms.currency,
+    )
+    closing.push_async_callback(views.close)
+    identity = TokenIdentity.configured(
+        settings, principals=store.principals, secret=secret, clock=clock
+    )
+    gateway = LitellmGateway(
+        catalogue,
+        first_token_timeout=settings.first_token_timeout,
+        token_timeout=settings.token_timeout,
+        reply_timeout=settings.reply_timeout,
+    )
+    closing.push_async_callback(gateway.aclose)
+
+    turns = Turns(store, ids, secret)
+    accounts = Accounts(store, catalogue, terms, secret)
+    live = MemoryLiveReplies()
+    # The lock on the folder proves that an earlier holder is gone: the new epoch ends its replies.
+    lease = NodeLease(
+        store.leases, UUID(store.log_id), settings.lease, observer, lambda: replies.lose_all()
+    )
+    replies = Replies(store, turns, gateway, catalogue, live, clock, lease, observer)
+    recovery = Recovery(store, turns, gateway, clock, observer, replies.owns)
+    await lease.take()
+    closing.push_async_callback(lease.give_up)
+    chat_commands = ChatCommands(
+        store, turns, replies, accounts, catalogue, views, store.principals, identity, clock, ids
+    )
+    message_commands = MessageCommands(
+        store,
+        turns,
+        replies,
+        Prompts(views, gateway),
+        accounts,
+        catalogue,
+        views,
+        clock,
+        ids,
+        lease,
+        settings.max_content,
+        lambda: node.draining,
+    )
+    usage_commands = UsageCommands(turns, accounts, clock)
+
+    incidents = Incidents(observer, ids)
+    callers = Callers(identity, settings.trusted_proxies, ids)
+    tokens = StreamTokens(secret)
+    streams = ReplyStreams(live, views, store.principals, tokens)
+    attaching = Attaching(streams, views, tokens, clock)
+    refusals = StreamRefusals(incidents, lambda principal, error: None)
+    sse = message_router(
+        MessageRoutes(message_commands, streams, attaching, tokens, callers), refusals
+    )
+
+    node.app = Litestar(
+        [sse],
+        exception_handlers=problem_handlers(incidents),
+        before_send=[tell_minted_id],
+        request_max_body_size=settings.max_body,
+        openapi_config=None,
+        logging_config=None,
+    )
+
+    async def get_ready() -> None:
+        if local is not None:
+            await local.start()
+        await gateway.warm_up()
+
+    node.beside = [lease.keep, replies.keep_checkpoints, recovery.keep_reaping, get_ready]
+    node.drains = [lambda: replies.drain(settings.grace), turns.finish]
+    closing.push_async_callback(node.end)
+    return node
+
+
+def models_of(settings: "Settings") -> tuple["Catalogue", "LocalModel | None"]:
+    """The configured models, or the small local one where none are."""
+    from infrastructure.language_model.catalogue import load_catalogue
+    from infrastructure.language_model.local import LocalModel
+
+    if settings.models_file.exists():
+        catalogue = load_catalogue(
+            settings.models_file, currency=settings.currency, environ=os.environ
+        )
+        return catalogue, None
+    local = LocalModel.find()
+    return local.catalogue(), local
+
+
+if __name__ == "__main__":
+    main()

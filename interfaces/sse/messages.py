@@ -1,26 +1,28 @@
 """`/api/v1/messages`: send, regenerate, attach and stop."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
 from litestar import Request, Response, Router, get, post
 from litestar.datastructures import State
-from litestar.types import ASGIApp, ExceptionHandler
+from litestar.types import ASGIApp
 
 from application.commands import Regenerate, SendMessage, StopReply
 from application.errors import InvalidRequest
 from application.live_replies import StartedReply
 from application.message_commands import MessageCommands
 from application.ports import Caller
+from interfaces.http.caller import Callers
 from interfaces.inbound import decode_json
 from interfaces.outbound import Mapped, refusal_of
 from interfaces.sse.attach import Attaching, Wanted
 from interfaces.sse.event_stream import EventStream, Header
 from interfaces.sse.probe import probe_response
 from interfaces.sse.refusals import (
+    CALLER,
     COOKIE,
     REFUSED,
+    StreamRefusals,
     clearing_cookie,
     refused_stream,
     stream_cookie,
@@ -41,25 +43,25 @@ class MessageRoutes:
         streams: ReplyStreams,
         attaching: Attaching,
         tokens: StreamTokens,
-        identify: Callable[[AnyRequest], Awaitable[Caller]],
+        callers: Callers,
     ) -> None:
         self._commands = commands
         self._streams = streams
         self._attaching = attaching
         self._tokens = tokens
-        self._identify = identify
+        self._callers = callers
 
     async def send(self, request: AnyRequest) -> ASGIApp:
-        caller = await self._identify(request)
+        caller = await self._caller(request)
         command = decode_json(await request.body(), SendMessage)
         outcome = await self._commands.send(command, caller, _idempotency_key(request))
-        return self._started(outcome.result, caller)
+        return self._started(outcome.result)
 
     async def regenerate(self, request: AnyRequest) -> ASGIApp:
-        caller = await self._identify(request)
+        caller = await self._caller(request)
         command = decode_json(await request.body(), Regenerate)
         outcome = await self._commands.regenerate(command, caller, _idempotency_key(request))
-        return self._started(outcome.result, caller)
+        return self._started(outcome.result)
 
     async def attach(self, request: AnyRequest) -> ASGIApp:
         """Joins a reply's stream; 204, which stops an EventSource, where nothing is left of it."""
@@ -77,7 +79,7 @@ class MessageRoutes:
                 reply_id=query.get("reply_id") or None,
                 chat_id=query.get("chat_id") or None,
                 cookie=cookie or None,
-                caller=await self._identify(request) if _has_credentials(request) else None,
+                caller=await self._caller(request) if _has_credentials(request) else None,
             )
         )
         if attachment is None:
@@ -87,13 +89,18 @@ class MessageRoutes:
         return EventStream(frames, self._headers(beginning.reply_id, beginning.chat_id))
 
     async def stop(self, request: AnyRequest) -> Response[dict[str, Any]]:
-        caller = await self._identify(request)
+        caller = await self._caller(request)
         command = decode_json(await request.body(), StopReply)
         stopping = await self._commands.stop(command, caller)
         body = {"reply_id": stopping.reply_id, "stopping": stopping.stopping}
         return Response(body, status_code=202)
 
-    def _started(self, reply: StartedReply, caller: Caller) -> ASGIApp:
+    async def _caller(self, request: AnyRequest) -> Caller:
+        caller = await self._callers.of(request)
+        request.scope["state"][CALLER] = caller
+        return caller
+
+    def _started(self, reply: StartedReply) -> ASGIApp:
         beginning = Beginning(
             reply_id=reply.reply_id,
             chat_id=reply.chat_id,
@@ -104,10 +111,8 @@ class MessageRoutes:
             model=reply.model,
             payer=reply.payer,
         )
-        headers = self._headers(reply.reply_id, reply.chat_id)
-        if caller.minted:
-            headers.append((b"x-anon-id", caller.principal.name.encode()))
-        return EventStream(self._streams.frames(beginning, None), headers)
+        frames = self._streams.frames(beginning, None)
+        return EventStream(frames, self._headers(reply.reply_id, reply.chat_id))
 
     def _headers(self, reply_id: UUID, chat_id: UUID) -> list[Header]:
         token = self._tokens.mint(reply_id)
@@ -132,8 +137,8 @@ def _has_credentials(request: AnyRequest) -> bool:
     return bool(request.headers.get("authorization") or request.headers.get("x-anon-id"))
 
 
-def message_router(routes: MessageRoutes, refused: ExceptionHandler[Any]) -> Router:
-    """`refused` answers what a stream route refuses (see `interfaces.sse.refusals`)."""
+def message_router(routes: MessageRoutes, refusals: StreamRefusals) -> Router:
+    """All routes below `/api/v1/messages`."""
 
     @post("/send", status_code=200)
     async def send(request: AnyRequest) -> ASGIApp:
@@ -158,6 +163,10 @@ def message_router(routes: MessageRoutes, refused: ExceptionHandler[Any]) -> Rou
     @post("/stop", status_code=202)
     async def stop(request: AnyRequest) -> Response[dict[str, Any]]:
         return await routes.stop(request)
+
+    # A function, as Litestar copies what handlers carry, and a bound method carries its whole node.
+    def refused(request: AnyRequest, error: Exception) -> Response[Any]:
+        return refusals.answer(request, error)
 
     streams = Router(
         "/",

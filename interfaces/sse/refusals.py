@@ -6,13 +6,17 @@ from uuid import UUID
 
 from litestar import Request, Response
 from litestar.datastructures import State
-from litestar.types import ExceptionHandler
 
-from interfaces.http.problems import mapped_error, problem_response
+from interfaces.http.problems import PROBLEM_JSON, mapped_error, problem_response
+from interfaces.incidents import Incidents
 from interfaces.outbound import Mapped
 from interfaces.sse.event_stream import EventStream, Header
 from interfaces.sse.frames import RETRY, event_without_id
 
+AnyRequest = Request[Any, Any, State]
+
+CALLER = "caller"
+"""Where a route leaves who calls, for a refusal to be told on their sockets."""
 COOKIE = "dabir_stream"
 COOKIE_PATH = "/api/v1/messages/send"
 REFUSED = "refused."
@@ -37,3 +41,50 @@ def refused_stream(mapped: Mapped, headers: Sequence[Header] = ()) -> EventStrea
 async def _frames(mapped: Mapped) -> AsyncGenerator[bytes, None]:
     yield RETRY
     yield event_without_id("assistant_error", mapped.error.to_wire())
+
+
+class StreamRefusals:
+    """Answers what a stream route refuses: told on sockets too where it is a limit or a balance.
+
+    `tell_sockets` takes the caller's internal id and the error, and never blocks.
+    """
+
+    def __init__(
+        self, incidents: Incidents, tell_sockets: Callable[[UUID, dict[str, Any]], None]
+    ) -> None:
+        self._incidents = incidents
+        self._tell_sockets = tell_sockets
+
+    def answer(self, request: AnyRequest, error: Exception) -> Response[Any]:
+        mapped = mapped_error(error, self._incidents, "sse")
+        caller = request.scope["state"].get(CALLER)
+        if mapped.reaches_sockets and caller is not None:
+            self._tell_sockets(caller.principal.id, mapped.error.to_wire())
+        problem = problem_response(mapped)
+        headers = dict(problem.headers.items())
+        if request.method == "POST" and not request.url.path.endswith("/test-sse"):
+            headers["set-cookie"] = stream_cookie(REFUSED + mapped.error.code)[1].decode()
+        if not _reads_the_stream(request.headers.get("accept", "")):
+            return Response(
+                problem.content,
+                status_code=mapped.status,
+                media_type=PROBLEM_JSON,
+                headers=headers,
+            )
+        return Response(
+            RETRY + event_without_id("assistant_error", mapped.error.to_wire()),
+            status_code=mapped.status,
+            media_type="text/event-stream; charset=utf-8",
+            headers=headers | _UNBUFFERED,
+        )
+
+
+_UNBUFFERED = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
+
+
+def _reads_the_stream(accept: str) -> bool:
+    """Whether the client would rather have an event than a problem."""
+    kinds = [kind.split(";")[0].strip().lower() for kind in accept.split(",")]
+    if "text/event-stream" in kinds:
+        return True
+    return not any(kind in ("application/json", PROBLEM_JSON) for kind in kinds)

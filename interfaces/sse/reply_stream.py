@@ -15,7 +15,6 @@ from interfaces.outbound import reply_error
 from interfaces.sse.frames import RETRY, DeltaFrames, frame
 from interfaces.sse.stream_token import Place, StreamTokens
 
-
 PATIENCE = 5.0
 """Seconds between two looks for the end of a reply that this node does not own."""
 
@@ -75,7 +74,9 @@ class ReplyStreams:
             payer=view.payer,
         )
 
-    async def frames(self, beginning: Beginning, place: Place | None) -> AsyncGenerator[bytes, None]:
+    async def frames(
+        self, beginning: Beginning, place: Place | None
+    ) -> AsyncGenerator[bytes, None]:
         """Everything after `place`, or everything. Follows a reply of this node while it grows."""
         live = self._live.find(beginning.reply_id)
         payer = await self._principals.name_of(beginning.payer)

@@ -1,0 +1,88 @@
+"""uvicorn, run from code, that drains before it stops."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from types import FrameType
+
+import structlog
+import uvicorn
+from uvicorn._types import ASGIApplication
+
+
+log = structlog.get_logger()
+
+
+class DrainingServer(uvicorn.Server):
+    """The first signal starts `drain`, and stops when that is done; a second one stops at once.
+
+    uvicorn's own shutdown never ends while a stream is open, and its lifespan event comes too
+    late to refuse new work.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        listening: Callable[[], None],
+        drain: Callable[[], Awaitable[None]],
+    ) -> None:
+        super().__init__(config)
+        self._listening = listening
+        self._drain = drain
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._told_to_stop = False
+        self._draining: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        if self.started:
+            log.info("serving", host=self.config.host, port=self.port)
+            self._listening()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._told_to_stop or self._loop is None:
+            self.should_exit = self.force_exit = True
+            return
+        self._told_to_stop = True
+        # A signal handler alone does not wake the loop out of its selector.
+        self._loop.call_soon_threadsafe(self._begin_draining)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, once it does."""
+        name: tuple[str, int] = self.servers[0].sockets[0].getsockname()
+        return name[1]
+
+    def _begin_draining(self) -> None:
+        self._draining = asyncio.ensure_future(self._drain_and_stop())
+
+    async def _drain_and_stop(self) -> None:
+        try:
+            await self._drain()
+        finally:
+            self.should_exit = True
+
+
+def server_for(
+    app: ASGIApplication,
+    host: str,
+    port: int,
+    listening: Callable[[], None],
+    drain: Callable[[], Awaitable[None]],
+) -> DrainingServer:
+    """A server with the settings that streams need; `listening` is called once the port is open."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http="httptools",
+        ws="websockets-sansio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Connections still open when all is drained get this long, in seconds.
+        timeout_graceful_shutdown=1,
+    )
+    return DrainingServer(config, listening, drain)
