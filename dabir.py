@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 LOCK_FILE = "serve.lock"
 LOG_FILE = "events.db"
+LAG_ALLOWED = 1000
+"""Events that the views may be behind the log before the node calls itself unready."""
+SOCKETS_CLOSE_WITHIN = 1.0
+"""Seconds for telling the sockets, at the end."""
 
 
 def main() -> None:
@@ -128,13 +133,18 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
     from infrastructure.settings import load_secret
     from infrastructure.system import SystemClock, TimeOrderedIds
     from interfaces.http.caller import Callers, tell_minted_id
+    from interfaces.http.cors import CrossOrigin
     from interfaces.http.problems import problem_handlers
+    from interfaces.http.routes import build_http_routes
+    from interfaces.http.schema import openapi_config
     from interfaces.incidents import Incidents
+    from interfaces.origins import Origins
     from interfaces.sse.attach import Attaching
     from interfaces.sse.messages import MessageRoutes, message_router
     from interfaces.sse.refusals import StreamRefusals
     from interfaces.sse.reply_stream import ReplyStreams
     from interfaces.sse.stream_token import StreamTokens
+    from interfaces.ws.sockets import ChatSockets
 
     clock, ids = SystemClock(), TimeOrderedIds()
     metrics = Metrics()
@@ -208,18 +218,53 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
     tokens = StreamTokens(secret)
     streams = ReplyStreams(live, views, store.principals, tokens)
     attaching = Attaching(streams, views, tokens, clock)
-    refusals = StreamRefusals(incidents, lambda principal, error: None)
-    sse = message_router(
-        MessageRoutes(message_commands, streams, attaching, tokens, callers), refusals
-    )
+    def lag() -> int:
+        return max(0, store.known_head - views.position)
 
-    node.app = Litestar(
-        [sse],
-        exception_handlers=problem_handlers(incidents),
-        before_send=[tell_minted_id],
-        request_max_body_size=settings.max_body,
-        openapi_config=None,
-        logging_config=None,
+    origins = Origins(settings.cors_origins)
+    sockets = ChatSockets(
+        identity=identity,
+        commands=chat_commands,
+        views=views,
+        models=catalogue,
+        store=store,
+        principals=store.principals,
+        incidents=incidents,
+        counter=metrics,
+        clock=clock,
+        ids=ids,
+        log_id=store.log_id,
+        origins=origins,
+        trusted=settings.trusted_proxies,
+    )
+    messages = message_router(
+        MessageRoutes(message_commands, streams, attaching, tokens, callers),
+        StreamRefusals(incidents, sockets.tell),
+    )
+    others = build_http_routes(
+        callers=callers,
+        identity=identity,
+        principals=store.principals,
+        usage_commands=usage_commands,
+        views=views,
+        checks={
+            "draining": lambda: "the server is going down" if node.draining else None,
+            "model": lambda: None if gateway.ready else "the model gateway is loading",
+            "views": lambda: _behind(lag()),
+        },
+        metrics=metrics.render,
+    )
+    metrics.watch_views(lag, lambda: views.set_aside)
+    node.app = CrossOrigin(
+        Litestar(
+            [sockets.mount, messages, *others],
+            exception_handlers=problem_handlers(incidents),
+            before_send=[tell_minted_id],
+            request_max_body_size=settings.max_body,
+            openapi_config=openapi_config(version("dabir")),
+            logging_config=None,
+        ),
+        origins,
     )
 
     async def get_ready() -> None:
@@ -227,8 +272,21 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
             await local.start()
         await gateway.warm_up()
 
-    node.beside = [lease.keep, replies.keep_checkpoints, recovery.keep_reaping, get_ready]
-    node.drains = [lambda: replies.drain(settings.grace), turns.finish]
+    async def close_sockets() -> None:
+        await sockets.close(SOCKETS_CLOSE_WITHIN)
+
+    async def let_replies_run() -> None:
+        sockets.announce_draining()
+        await replies.drain(settings.grace)
+
+    node.beside = [
+        lease.keep,
+        replies.keep_checkpoints,
+        recovery.keep_reaping,
+        sockets.run,
+        get_ready,
+    ]
+    node.drains = [let_replies_run, turns.finish, close_sockets]
     closing.push_async_callback(node.end)
     return node
 
@@ -238,13 +296,17 @@ def models_of(settings: "Settings") -> tuple["Catalogue", "LocalModel | None"]:
     from infrastructure.language_model.catalogue import load_catalogue
     from infrastructure.language_model.local import LocalModel
 
-    if settings.models_file.exists():
+    if "models_file" in settings.model_fields_set or settings.models_file.exists():
         catalogue = load_catalogue(
             settings.models_file, currency=settings.currency, environ=os.environ
         )
         return catalogue, None
     local = LocalModel.find()
     return local.catalogue(), local
+
+
+def _behind(lag: int) -> str | None:
+    return f"the views are {lag} events behind the log" if lag > LAG_ALLOWED else None
 
 
 if __name__ == "__main__":

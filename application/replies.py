@@ -244,7 +244,8 @@ class Replies:
                 return await self._ended_elsewhere(running, chat, text)
             position = await self._store.append(
                 Append(
-                    aggregates=(chat, usage),
+                    # The chat last: the append's position is then that of the reply's end.
+                    aggregates=(usage, chat),
                     meta=running.meta,
                     lease=self._leases.lease,
                     closes=started.reply_id,

@@ -23,7 +23,7 @@ def run(service: Service, scenario: str, who: str, argument: str = "") -> list[t
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+    return [tuple(json.loads(line)) for line in done.stdout.split("\n") if line]
 
 
 def test_the_first_snippet_lists_chats_and_hears_of_usage(service: Service, sub: str) -> None:

@@ -1,0 +1,104 @@
+"""Opening databases: one connection that writes, a few that only read.
+
+Both kinds issue BEGIN themselves: the driver's own would come late (a transaction's first SELECT
+outside of it) and would be deferred (a read that turns into a write fails at once, whatever the
+time-out says).
+"""
+
+from typing import Any, Literal
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+BUSY_TIMEOUT_SECONDS = 5
+"""How long a statement waits for another process's lock."""
+
+READERS = 4
+
+CACHE_KIB = 32 * 1024
+
+CHECKPOINT_PAGES = 8192
+"""How far the write-ahead log grows before it is folded back: 32 MB."""
+
+Synchronous = Literal["FULL", "NORMAL"]
+
+
+def sync_writer_engine(url: str | URL, *, synchronous: Synchronous = "FULL") -> Engine:
+    """The engine of a database's one writer: a single connection, usable from any thread.
+
+    Every transaction takes the write lock at its start. With `synchronous="NORMAL"` a power cut
+    may lose the last commits, though never consistency: enough for what can be rebuilt.
+    """
+    pragmas = (
+        f"busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}",
+        "journal_mode=WAL",
+        f"synchronous={synchronous}",
+        "foreign_keys=ON",
+        # A transaction that outgrows the cache is written twice; a log that is folded back often
+        # writes its pages as often.
+        f"cache_size=-{CACHE_KIB}",
+        f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+    )
+    engine = create_engine(
+        _sqlite_url(url, "sqlite"),
+        pool_size=1,
+        max_overflow=0,
+        connect_args={"isolation_level": None, "check_same_thread": False},
+        hide_parameters=True,
+    )
+    _prepare(engine, pragmas, begin="BEGIN IMMEDIATE")
+    return engine
+
+
+def reader_engine(url: str | URL) -> AsyncEngine:
+    """An engine for queries, which cannot write. One transaction reads one snapshot.
+
+    Keep transactions short: a long one keeps the write-ahead log from being folded back.
+    """
+    engine = create_async_engine(
+        _sqlite_url(url, "sqlite+aiosqlite"),
+        pool_size=READERS,
+        max_overflow=0,
+        connect_args={"isolation_level": None},
+        hide_parameters=True,
+    )
+    pragmas = (f"busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}", "query_only=ON")
+    _prepare(engine.sync_engine, pragmas, begin="BEGIN")
+    return engine
+
+
+def sync_reader_engine(url: str | URL) -> Engine:
+    """As `reader_engine`, for queries that run as one function in a thread of their own.
+
+    Several statements then cost one hop, where the asynchronous driver takes one for each.
+    """
+    engine = create_engine(
+        _sqlite_url(url, "sqlite"),
+        pool_size=READERS,
+        max_overflow=0,
+        connect_args={"isolation_level": None, "check_same_thread": False},
+        hide_parameters=True,
+    )
+    pragmas = (f"busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}", "query_only=ON")
+    _prepare(engine, pragmas, begin="BEGIN")
+    return engine
+
+
+def _sqlite_url(url: str | URL, driver: str) -> URL:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        raise ValueError("the database's URL must be sqlite:///path/to/a/file")
+    return parsed.set(drivername=driver)
+
+
+def _prepare(engine: Engine, pragmas: tuple[str, ...], begin: str) -> None:
+    @event.listens_for(engine, "connect")
+    def set_pragmas(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin_transaction(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)

@@ -1,0 +1,84 @@
+"""Reading the log, and waiting for more of it."""
+
+import asyncio
+from contextlib import suppress
+from uuid import UUID
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from application.ports import Recorded
+from infrastructure.event_store.codec import Codec
+from infrastructure.event_store.schema import events
+
+POLL_SECONDS = 0.25
+"""How late a commit of another process is noticed."""
+
+_read = select(
+    events.c.position,
+    events.c.stream_id,
+    events.c.version,
+    events.c.topic,
+    events.c.schema_version,
+    events.c.payload,
+    events.c.personal,
+    events.c.meta,
+    events.c.recorded_at,
+)
+
+
+class Log:
+    def __init__(self, readers: AsyncEngine, codec: Codec) -> None:
+        self._readers = readers
+        self._codec = codec
+        self._head = 0
+        self._grown = asyncio.Event()
+
+    @property
+    def known_head(self) -> int:
+        """The head as this process last saw it."""
+        return self._head
+
+    async def head(self) -> int:
+        async with self._readers.connect() as connection:
+            head = await connection.scalar(select(func.max(events.c.position)))
+        self._head = max(self._head, head or 0)
+        return self._head
+
+    async def read_all(self, after: int, limit: int) -> list[Recorded]:
+        """Events of all streams in order, from position `after` + 1."""
+        query = _read.where(events.c.position > after).order_by(events.c.position).limit(limit)
+        return await self._decoded(query)
+
+    async def read_stream(self, stream_id: UUID, after_version: int = 0) -> list[Recorded]:
+        """A stream's events in order, from version `after_version` + 1."""
+        query = _read.where(events.c.stream_id == stream_id, events.c.version > after_version)
+        return await self._decoded(query.order_by(events.c.version))
+
+    async def wait(self, after: int, timeout: float) -> int:
+        """The head, as soon as it is beyond `after`, or after `timeout` seconds."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while True:
+            # Taken before looking, so that a commit in between is not slept through.
+            grown = self._grown
+            if self._head > after or await self.head() > after:
+                return self._head
+            remaining = deadline - loop.time()
+            if remaining <= 0:
+                return self._head
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(remaining, POLL_SECONDS)):
+                    await grown.wait()
+
+    def committed(self, head: int) -> None:
+        """This process has committed up to `head`."""
+        if head > self._head:
+            self._head = head
+            grown, self._grown = self._grown, asyncio.Event()
+            grown.set()
+
+    async def _decoded(self, query: Select[tuple[object, ...]]) -> list[Recorded]:
+        async with self._readers.connect() as connection:
+            rows = (await connection.execute(query)).all()
+        return [self._codec.decode(row) for row in rows]

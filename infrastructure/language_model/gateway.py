@@ -1,0 +1,178 @@
+"""The port to language models: litellm opens an answer; what follows is ours, deadlines and all."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import suppress
+from typing import Any
+
+from application.errors import ModelFailure
+from application.ports import Delta, Prompt, PromptMessage
+from infrastructure.language_model import litellm_library, tokens
+from infrastructure.language_model.catalogue import Catalogue, Route
+from infrastructure.language_model.failures import faults_as_failures
+from infrastructure.language_model.plausible import plausible_usage
+from infrastructure.language_model.readers import Reader, reader_of
+
+NO_KEY = "none"
+"""Sent where an address is given without a key: else litellm sends OPENAI_API_KEY there."""
+CLOSE_SECONDS = 2.0
+FALLS_BACK = {"PROVIDER_ERROR", "PROVIDER_TIMEOUT", "PROVIDER_RATE_LIMITED"}
+"""What another model may do better at; the rest lies in the prompt."""
+
+
+class LitellmGateway:
+    """Answers from the models of a catalogue. Deadlines in seconds; `reply_timeout` is the whole's.
+
+    A model's fallbacks are tried in their order as long as nothing was delivered, never after.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        *,
+        first_token_timeout: float,
+        token_timeout: float,
+        reply_timeout: float,
+    ) -> None:
+        self._catalogue = catalogue
+        self._first_token_timeout = first_token_timeout
+        self._token_timeout = token_timeout
+        self._reply_timeout = reply_timeout
+        self._litellm: Any = None
+        self._ready = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether a reply can begin at once."""
+        return self._ready
+
+    async def warm_up(self) -> None:
+        """Load all that a call needs, in a thread; some seconds. No network but loopback."""
+        self._litellm = await asyncio.to_thread(litellm_library.load)
+        await asyncio.to_thread(tokens.count_tokens, "")
+        self._ready = True
+
+    async def aclose(self) -> None:
+        """Close the connections kept for later calls; replies have ended before."""
+        if self._litellm is not None:
+            await litellm_library.close(self._litellm)
+
+    def count_tokens(self, text: str) -> int:
+        return tokens.count_tokens(text)
+
+    async def reply(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+        """The answer as it arrives; the last Delta has the finish reason. Raises ModelFailure."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._reply_timeout
+        candidates = [prompt.model, *self._catalogue.get(prompt.model).fallbacks]
+        for model_id in candidates:
+            call = _Call(self._catalogue.route(model_id), prompt)
+            model: str | None = model_id
+            try:
+                due = min(loop.time() + self._first_token_timeout, end)
+                await self._open(call, due)
+                while (delta := await call.read(due)) is not None:
+                    # Only the first one says who answers, and the last.
+                    yield Delta(delta.text, delta.reasoning, model=model) if model else delta
+                    model = None
+                    due = min(loop.time() + self._token_timeout, end)
+                yield call.conclusion()
+            except ModelFailure as failure:
+                delivered = model is None
+                if delivered or model_id == candidates[-1] or failure.code not in FALLS_BACK:
+                    raise
+            else:
+                return
+            finally:
+                await call.aclose()
+
+    async def _open(self, call: "_Call", due: float) -> None:
+        with faults_as_failures():
+            async with asyncio.timeout_at(due):
+                if self._litellm is None:
+                    self._litellm = await asyncio.to_thread(litellm_library.load)
+                await call.open(self._litellm, self._reply_timeout)
+
+
+class _Call:
+    """One model asked for one answer."""
+
+    def __init__(self, route: Route, prompt: Prompt) -> None:
+        self._route = route
+        self._prompt = prompt
+        self._max_tokens = min(prompt.max_tokens, route.spec.max_output_tokens)
+        self._reader: Reader | None = None
+        self._delivered = 0
+
+    async def open(self, litellm: Any, timeout: float) -> None:
+        self._reader = reader_of(await litellm.acompletion(**self._request(timeout)))
+
+    async def read(self, due: float) -> Delta | None:
+        """The next piece, before the loop's time `due`; None after the last."""
+        assert self._reader
+        try:
+            with faults_as_failures():
+                async with asyncio.timeout_at(due):
+                    delta = await self._reader.read()
+        except ModelFailure:
+            if self._reader.finish_reason is None:
+                raise
+            # The answer is whole; only its usage or a clean end did not come.
+            return None
+        if delta is not None:
+            self._delivered += len(delta.text.encode()) + len(delta.reasoning.encode())
+        return delta
+
+    def conclusion(self) -> Delta:
+        """How the answer ended. Raises ModelFailure where it did not, or was withheld."""
+        assert self._reader
+        reason = self._reader.finish_reason
+        if reason is None:
+            raise ModelFailure("PROVIDER_ERROR", "the stream ended before the answer")
+        if reason == "content_filter" and not self._delivered:
+            raise ModelFailure("CONTENT_FILTERED", "finish_reason content_filter")
+        rest = self._reader.rest()
+        return Delta(
+            text=rest.text,
+            reasoning=rest.reasoning,
+            finish_reason=reason,
+            usage=plausible_usage(
+                self._reader.usage, self._prompt, self._max_tokens, self._delivered
+            ),
+            model=self._route.spec.id,
+        )
+
+    async def aclose(self) -> None:
+        if self._reader is None:
+            return
+        # A connection that fails to close is gone, and the answer is what it was.
+        with suppress(ModelFailure), faults_as_failures():
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._reader.aclose()
+
+    def _request(self, timeout: float) -> dict[str, Any]:
+        api_base, api_key = self._route.api_base(), self._route.api_key()
+        if api_base and not api_key and self._route.litellm_model.startswith("openai/"):
+            api_key = NO_KEY
+        prompt = self._prompt
+        optional = {
+            "api_base": api_base,
+            "api_key": api_key,
+            "temperature": prompt.temperature,
+            "top_p": prompt.top_p,
+        }
+        return {
+            "model": self._route.litellm_model,
+            "messages": _messages(prompt.messages),
+            "max_tokens": self._max_tokens,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            # Repeating a call is the fallbacks' part; waiting has deadlines of its own.
+            "max_retries": 0,
+            "timeout": timeout,
+            **{name: value for name, value in optional.items() if value is not None},
+        }
+
+
+def _messages(messages: Iterable[PromptMessage]) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": message.content} for message in messages]

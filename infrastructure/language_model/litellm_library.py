@@ -1,0 +1,94 @@
+"""The one place that imports litellm: late, guarded, and in a thread, for it takes seconds."""
+
+import asyncio
+import importlib
+import logging
+import os
+import sys
+import threading
+from functools import cache
+from typing import Any
+
+ENVIRONMENT = {
+    # Else the import fetches a price map over the network, and reads a .env file.
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_MODE": "PRODUCTION",
+}
+LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
+LOADING = threading.Lock()
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+ANSWER = b'data: {"choices":[{"index":0,"delta":{"content":"."},"finish_reason":"stop"}]}\n\n'
+
+
+def load() -> Any:
+    """litellm, set up and rehearsed; blocks for seconds the first time. No network but loopback.
+
+    For a thread: it runs a loop of its own.
+    """
+    with LOADING:
+        keep_loopback_direct()
+        return _load()
+
+
+@cache
+def _load() -> Any:
+    os.environ.update(ENVIRONMENT)
+    # By name: its types would cost every type check half a minute, and are mostly Any.
+    litellm: Any = importlib.import_module("litellm")
+    # Else a name that looks like Llama 3 downloads a tokenizer inside a call.
+    litellm.disable_hf_tokenizer_download = True
+    litellm.suppress_debug_info = True
+    litellm.telemetry = False
+    litellm.drop_params = True
+    # Repetition is a model's own affair, and max_tokens bounds it.
+    litellm.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize
+    for name in LOGGERS:
+        # What it logs can hold a provider's text, and so a key or what a person wrote.
+        logging.getLogger(name).disabled = True
+    asyncio.run(_rehearse(litellm))
+    return litellm
+
+
+async def close(litellm: Any) -> None:
+    """Close the connections that litellm keeps for later calls."""
+    await litellm.close_litellm_async_clients()
+    # Else a later call finds a closed one there.
+    litellm.in_memory_llm_clients_cache.flush_cache()
+    # Anthropic's, made on first use and closed by nobody else.
+    client = vars(litellm).pop("module_level_aclient", None)
+    if client is not None:
+        await client.close()
+
+
+def keep_loopback_direct() -> None:
+    """A proxy for the world outside cannot reach a model on this machine."""
+    given = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")
+    direct = ",".join(dict.fromkeys(host for host in [*given, *LOOPBACK] if host))
+    os.environ.update(dict.fromkeys(("no_proxy", "NO_PROXY"), direct))
+
+
+async def _rehearse(litellm: Any) -> None:
+    """One call to a throwaway server here: a first call imports more, for a second."""
+    server = await asyncio.start_server(_answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        stream = await litellm.acompletion(
+            model="openai/rehearsal",
+            api_base=f"http://127.0.0.1:{port}/v1",
+            api_key="none",
+            messages=[{"role": "user", "content": "."}],
+            stream=True,
+            max_retries=0,
+        )
+        await stream.completion_stream.response.aclose()
+    finally:
+        await close(litellm)
+        server.close()
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+    writer.write(head + ANSWER)
+    await writer.drain()
+    writer.close()

@@ -1,0 +1,40 @@
+"""A position that grows, and those who wait for it."""
+
+import asyncio
+import heapq
+from itertools import count
+
+from application.errors import ViewsBehind
+
+
+class Progress:
+    """Belongs to one event loop. Wakes exactly those whose position is reached."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = count()
+
+    def reach(self, position: int) -> None:
+        self.position = max(self.position, position)
+        while self._waiting and self._waiting[0][0] <= self.position:
+            future = heapq.heappop(self._waiting)[2]
+            if not future.done():
+                future.set_result(None)
+
+    async def wait(self, position: int, timeout: float) -> None:
+        """Raises ViewsBehind where `position` is not reached in `timeout` seconds."""
+        if position <= self.position:
+            return
+        future = asyncio.get_running_loop().create_future()
+        entry = (position, next(self._order), future)
+        heapq.heappush(self._waiting, entry)
+        try:
+            async with asyncio.timeout(timeout):
+                await future
+        except TimeoutError:
+            raise ViewsBehind("The views have not come that far yet.") from None
+        finally:
+            if future.cancelled():
+                self._waiting.remove(entry)
+                heapq.heapify(self._waiting)

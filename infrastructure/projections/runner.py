@@ -1,0 +1,111 @@
+"""Keeps the views up with the log: one task a process."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+import structlog
+
+from application.ports import Recorded
+from infrastructure.projections.progress import Progress
+from infrastructure.projections.projector import Projector
+
+BATCH = 1000
+POLL_SECONDS = 5.0
+"""How long it waits for the log before it looks again; the log itself wakes it on a commit."""
+
+RETRY_SECONDS = 0.1
+RETRY_SECONDS_MAX = 5.0
+REPORT_EVERY = 100_000
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+class EventLog(Protocol):
+    """What the views read of the log."""
+
+    @property
+    def log_id(self) -> str: ...
+
+    async def head(self) -> int: ...
+
+    async def read_all(self, after: int, limit: int) -> list[Recorded]: ...
+
+    async def wait(self, after: int, timeout: float) -> int: ...
+
+
+class Runner:
+    """Reads the log in batches and applies them in a thread of its own."""
+
+    def __init__(self, store: EventLog, projector: Projector) -> None:
+        self._store = store
+        self._projector = projector
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="views-writer")
+        self._task: asyncio.Task[None] | None = None
+        self._loaded = False
+        self.progress = Progress(0)
+        self.failures = 0
+        """How often a batch had to be tried again."""
+
+    async def catch_up(self, until: int | None = None) -> None:
+        """Apply what there is, up to the log's head or to a position before it.
+
+        Raises what the projector raises, and what the log does.
+        """
+        reported = self.progress.position
+        while until is None or self.progress.position < until:
+            limit = BATCH if until is None else min(BATCH, until - self.progress.position)
+            if not await self._step(limit):
+                return
+            if self.progress.position - reported >= REPORT_EVERY:
+                reported = self.progress.position
+                log.info("views_catching_up", position=reported, head=await self._store.head())
+
+    def start(self) -> None:
+        """Follow the log until `close`."""
+        self._task = asyncio.create_task(self._follow(), name="views")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        # A batch that is being applied is finished first.
+        await asyncio.to_thread(self._thread.shutdown)
+
+    async def _follow(self) -> None:
+        delay = RETRY_SECONDS
+        while True:
+            try:
+                if not await self._step(BATCH):
+                    await self._store.wait(self.progress.position, POLL_SECONDS)
+                delay = RETRY_SECONDS
+            except Exception as error:  # noqa: BLE001 - a supervisor: told, counted, tried again
+                # Its class alone, no traceback: an engine's text can hold what a person wrote.
+                self.failures += 1
+                log.error(  # noqa: TRY400
+                    "views_failed", error=type(error).__name__, again_in=delay
+                )
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, RETRY_SECONDS_MAX)
+
+    async def _step(self, limit: int) -> bool:
+        """Apply one batch; False where there was nothing to apply."""
+        if not self._loaded:
+            await self._in_thread(self._projector.load)
+            self._loaded = True
+            self.progress.reach(self._projector.position)
+        batch = await self._store.read_all(self.progress.position, limit)
+        if not batch:
+            return False
+        # Until it has gone well: after a failure what is stored decides where to go on.
+        self._loaded = False
+        position = await self._in_thread(self._projector.apply, batch)
+        self._loaded = True
+        self.progress.reach(position)
+        return True
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)

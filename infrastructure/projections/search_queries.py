@@ -1,0 +1,57 @@
+"""Searching a principal's messages, newest first."""
+
+from uuid import UUID
+
+from sqlalchemy import Connection, bindparam, select
+
+from application.queries import SearchHit, SearchMessages, SearchPage
+from infrastructure.projections import search
+from infrastructure.projections.chat_list import chat_columns, chat_view, chats
+from infrastructure.projections.checkpoint import position_now
+from infrastructure.projections.cursors import SearchCursor, decode_cursor, encode_cursor
+from infrastructure.projections.message_queries import message_columns, message_views
+from infrastructure.projections.message_tables import branches, messages, texts
+
+BEYOND_ALL = 2**63 - 1
+
+_found = search.found.subquery("found")
+_hits = (
+    select(messages.c.number, *chat_columns, *message_columns)
+    .select_from(
+        _found.join(messages, messages.c.number == _found.c.number)
+        .join(texts, texts.c.number == messages.c.number)
+        .join(chats, chats.c.id == messages.c.chat_id)
+        .join(branches, branches.c.chat_id == messages.c.chat_id)
+    )
+    # The index knows the owner too; whose the chat is decides.
+    .where(chats.c.owner == bindparam("owner"))
+    .order_by(messages.c.number.desc())
+)
+
+
+def search_messages(connection: Connection, principal: UUID, request: SearchMessages) -> SearchPage:
+    """Messages that have all words, the last as a prefix. Raises InvalidRequest (`cursor`).
+
+    A query without any word finds nothing.
+    """
+    before = BEYOND_ALL
+    if request.cursor is not None:
+        before = decode_cursor(request.cursor, SearchCursor).before
+    position = connection.scalars(position_now).one()
+    words = search.words_of(request.query)
+    if not words:
+        return SearchPage([], False, None, position)
+    bounds = {
+        "match": search.matching(principal, words),
+        "before": before,
+        "limit": request.limit + 1,
+        "owner": principal,
+    }
+    rows = connection.execute(_hits, bounds).all()
+    shown, has_more = rows[: request.limit], len(rows) > request.limit
+    results = [
+        SearchHit(chat_view(row), view, search.snippet_of(row.content, words))
+        for row, view in zip(shown, message_views(connection, shown), strict=True)
+    ]
+    next_cursor = encode_cursor(SearchCursor(shown[-1].number)) if has_more else None
+    return SearchPage(results, has_more, next_cursor, position)

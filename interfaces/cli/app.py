@@ -1,0 +1,95 @@
+"""`dabir serve` and `dabir token mint`: flags in, an exit code out."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from application.errors import ConfigurationError
+
+WRONG_USAGE = 2
+"""The exit code for a wrong flag or setting, as shells have it."""
+
+
+@dataclass(frozen=True)
+class ServeFlags:
+    """None is a flag not given: the settings decide."""
+
+    host: str | None = None
+    port: int | None = None
+    data_dir: Path | None = None
+
+
+@dataclass(frozen=True)
+class MintFlags:
+    """`expires` is a duration as it was typed, such as `24h`."""
+
+    sub: str
+    scopes: tuple[str, ...]
+    expires: str
+
+
+def build_app(serve: Callable[[ServeFlags], int], mint: Callable[[MintFlags], str]) -> App:
+    """The commands, around what the composition root does for them.
+
+    Both may raise ConfigurationError. They should import what is heavy only when called.
+    """
+    app = App(
+        name="dabir",
+        help="A self-hosted chat backend that can prove what was said and what it cost.",
+        version=lambda: version("dabir"),
+        result_action="return_value",
+        # Markdown would take longer to import than everything else together.
+        help_format="plaintext",
+    )
+
+    @app.command(name="serve")
+    def serve_command(
+        *,
+        host: Annotated[str | None, _flag("The address to listen on.")] = None,
+        port: Annotated[int | None, _flag("The port; 0 takes any free one.")] = None,
+        data_dir: Annotated[Path | None, _flag("The folder that keeps everything.")] = None,
+    ) -> int:
+        """Serve HTTP and Socket.IO until told to stop. Flags go before settings."""
+        return serve(ServeFlags(host=host, port=port, data_dir=data_dir))
+
+    tokens = App(name="token", help="Tokens for signed-in users.")
+    app.command(tokens)
+
+    @tokens.command(name="mint")
+    def mint_command(
+        *,
+        sub: Annotated[str, _flag("Who the token is for.")],
+        scope: Annotated[
+            tuple[str, ...],
+            _flag("What else it may do, such as dabir:admin; repeatable.", default=False),
+        ] = (),
+        expires: Annotated[str, _flag("How long it is good for: 30m, 24h, 7d.")] = "24h",
+    ) -> int:
+        """Print a token for development, signed with DABIR_JWT_SECRET."""
+        print(mint(MintFlags(sub=sub, scopes=scope, expires=expires)))
+        return 0
+
+    return app
+
+
+def _flag(words: str, *, default: bool = True) -> Parameter:
+    return Parameter(help=words, negative=(), show_default=None if default else False)
+
+
+def run(app: App, arguments: Sequence[str] | None = None) -> int:
+    """Runs one command line (the process's own by default) and returns its exit code.
+
+    What is wrong with flags or settings is said on stderr, a line for each thing.
+    """
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False)
+    except (CycloptsError, ConfigurationError) as error:
+        for line in str(error).splitlines():
+            print(f"dabir: {line}", file=sys.stderr)
+        return WRONG_USAGE
+    return code if isinstance(code, int) else 0

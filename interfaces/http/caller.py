@@ -1,0 +1,85 @@
+"""Who makes an HTTP request: credentials out of its headers, then the one resolver."""
+
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any
+from uuid import UUID
+
+from litestar import Request
+from litestar.datastructures import Headers, MutableScopeHeaders, State
+from litestar.types import Message, Scope
+
+from application.errors import Unauthorized
+from application.ports import Caller, Credentials, Identity, Ids
+from interfaces.address import client_address
+
+Networks = Sequence[IPv4Network | IPv6Network]
+ANON_ID = "x-anon-id"
+_MINTED = "minted_anonymous_id"
+
+
+async def identify(
+    scope_headers: Mapping[str, str],
+    peer: str | None,
+    identity: Identity,
+    trusted: Networks,
+    correlation: UUID,
+) -> Caller:
+    """Who calls, by the headers `authorization` and `x-anon-id` (names in lower case).
+
+    Raises Unauthorized, InvalidRequest.
+    """
+    credentials = Credentials(
+        token=bearer_token(scope_headers.get("authorization")),
+        anon_id=scope_headers.get(ANON_ID) or None,
+        address=address_of(scope_headers, peer, trusted),
+    )
+    return await identity.identify(credentials, correlation)
+
+
+def bearer_token(authorization: str | None) -> str | None:
+    """The token of an `Authorization` header; None for a missing or an empty one.
+
+    Raises Unauthorized for another scheme: who meant to sign in is never taken for anonymous.
+    """
+    scheme, _, token = (authorization or "").strip().partition(" ")
+    if scheme and scheme.lower() != "bearer":
+        raise Unauthorized("Authorization must be a bearer token.")
+    return token.strip() or None
+
+
+def address_of(headers: Mapping[str, str], peer: str | None, trusted: Networks) -> str:
+    """The client's address, with every X-Forwarded-For line counted."""
+    name = "x-forwarded-for"
+    if isinstance(headers, Headers):
+        lines = list(headers.getall(name, []))
+    else:
+        lines = [headers[name]] if name in headers else []
+    return client_address(peer, lines, trusted)
+
+
+class Callers:
+    """Finds out who makes a request; with `tell_minted_id` also tells the client a minted id."""
+
+    def __init__(self, identity: Identity, trusted: Networks, ids: Ids) -> None:
+        self._identity = identity
+        self._trusted = trusted
+        self._ids = ids
+
+    async def of(self, request: Request[Any, Any, State]) -> Caller:
+        """Raises Unauthorized, InvalidRequest."""
+        peer = request.client.host if request.client else None
+        caller = await identify(
+            request.headers, peer, self._identity, self._trusted, self._ids.new()
+        )
+        if caller.minted:
+            request.scope["state"][_MINTED] = caller.principal.name
+        return caller
+
+
+async def tell_minted_id(message: Message, scope: Scope) -> None:
+    """A `before_send` hook: an id minted for the request goes back, whatever the answer is."""
+    if message["type"] == "http.response.start":
+        minted = scope["state"].get(_MINTED)
+        if minted is not None:
+            MutableScopeHeaders.from_message(message)[ANON_ID] = minted

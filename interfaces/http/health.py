@@ -1,0 +1,38 @@
+"""What operators' machines ask: is it alive, may it be sent requests, what are its numbers."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_UNCACHED = {"cache-control": "no-store"}
+
+
+def health_routes(
+    checks: Mapping[str, Callable[[], str | None]], metrics: Callable[[], bytes]
+) -> list[HTTPRouteHandler]:
+    """`checks` by name: each returns at once, None when all is well, else the reason.
+
+    `metrics` renders everything in Prometheus' text format.
+    """
+
+    @get("/healthz", tags=["operations"], summary="Whether the process is alive")
+    async def healthz() -> Response[dict[str, str]]:
+        return Response({"status": "ok"}, headers=_UNCACHED)
+
+    @get("/readyz", tags=["operations"], summary="Whether requests may be sent here")
+    async def readyz() -> Response[dict[str, Any]]:
+        found = {name: check() for name, check in checks.items()}
+        reasons = {name: reason for name, reason in found.items() if reason is not None}
+        if reasons:
+            body: dict[str, Any] = {"status": "unavailable", "reasons": reasons}
+            return Response(body, status_code=503, headers=_UNCACHED)
+        return Response({"status": "ready"}, headers=_UNCACHED)
+
+    @get("/metrics", tags=["operations"], summary="Figures for Prometheus")
+    async def metrics_page() -> Response[bytes]:
+        return Response(metrics(), media_type=METRICS_TYPE, headers=_UNCACHED)
+
+    return [healthz, readyz, metrics_page]

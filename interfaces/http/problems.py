@@ -1,0 +1,72 @@
+"""Errors as RFC 9457 problems."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from litestar import Request, Response
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import ExceptionHandlersMap
+
+from interfaces.incidents import Incidents
+from interfaces.outbound import Mapped, WireError
+
+PROBLEM_JSON = "application/problem+json"
+
+_FRAMEWORK_CODES = {
+    401: "UNAUTHORIZED",
+    403: "FORBIDDEN",
+    413: "CONTENT_TOO_LARGE",
+    429: "RATE_LIMITED",
+}
+
+
+def problem_response(
+    mapped: Mapped, headers: Mapping[str, str] | None = None
+) -> Response[dict[str, Any]]:
+    """The error as `application/problem+json`, with the headers that belong to its status."""
+    status = HTTPStatus(mapped.status)
+    body = {"type": "about:blank", "title": status.phrase, "status": int(status)}
+    own = {"cache-control": "no-store"}
+    if mapped.retry_after is not None:
+        own["retry-after"] = str(mapped.retry_after)
+    if status == HTTPStatus.UNAUTHORIZED:
+        own["www-authenticate"] = "Bearer"
+    return Response(
+        body | mapped.error.to_wire(),
+        status_code=int(status),
+        media_type=PROBLEM_JSON,
+        headers=own | dict(headers or {}),
+    )
+
+
+def mapped_error(error: Exception, incidents: Incidents, where: str = "http") -> Mapped:
+    """What a client is told of any error that reaches the edge of HTTP."""
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        return _framework_error(error)
+    return incidents.mapped(where, error)
+
+
+def problem_handlers(incidents: Incidents) -> ExceptionHandlersMap:
+    """Answers every error with a problem; give it to the app as `exception_handlers`."""
+
+    def answer(_: Request[Any, Any, State], error: Exception) -> Response[dict[str, Any]]:
+        headers = error.headers if isinstance(error, HTTPException) else None
+        return problem_response(mapped_error(error, incidents), headers)
+
+    return {Exception: answer}
+
+
+def _framework_error(error: HTTPException) -> Mapped:
+    """What the framework refuses by itself: no such route, a wrong method, a body that is none.
+
+    Its own sentence may repeat the URL; the status says as much.
+    """
+    code = _FRAMEWORK_CODES.get(error.status_code, "VALIDATION_ERROR")
+    sentence, details = f"{HTTPStatus(error.status_code).phrase}.", None
+    if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:
+        broken: dict[str, str] = error.extra[0]
+        sentence = f"{broken.get('message', sentence)}."
+        details = {"path": f"$.{broken['key']}" if broken.get("key") else "$"}
+    return Mapped(error.status_code, WireError(code, sentence, details=details))

@@ -1,0 +1,191 @@
+"""The Socket.IO namespace `/chats`: who connects, and what each request is answered."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+import socketio
+from socketio.exceptions import ConnectionRefusedError as SocketRefused
+
+from application.commands import Authenticate
+from application.errors import Unauthorized
+from application.ports import Caller, Clock, Credentials, Identity, Ids
+from application.queries import Views
+from interfaces.http.caller import Networks
+from interfaces.incidents import Incidents
+from interfaces.outbound import WireError
+from interfaces.ws.connections import Connection, Connections
+from interfaces.ws.expiry import EXPIRED, Expiry
+from interfaces.ws.handshake import credentials_of
+from interfaces.ws.pushes import Pushes
+from interfaces.ws.requests import Reply, Requests, payload_as
+from interfaces.ws.transports import NAMESPACE, Transports
+
+NAME_SHOWN = 100
+"""Characters of a request's name that are repeated to the client."""
+
+ENDED = WireError("UNAUTHORIZED", "The connection has ended.")
+
+
+class SocketCounter(Protocol):
+    def socket_connected(self) -> None: ...
+
+    def socket_disconnected(self) -> None: ...
+
+
+class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
+    """Takes every event of the namespace by itself: a request always gets its answer.
+
+    (The library answers neither an unknown event nor one whose handler raises.)
+    """
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        requests: Requests,
+        views: Views,
+        pushes: Pushes,
+        connections: Connections,
+        transports: Transports,
+        incidents: Incidents,
+        counter: SocketCounter,
+        clock: Clock,
+        ids: Ids,
+        log_id: str,
+        trusted: Networks,
+    ) -> None:
+        super().__init__(NAMESPACE)
+        self._identity = identity
+        self._requests = requests
+        self._views = views
+        self._pushes = pushes
+        self._connections = connections
+        self._transports = transports
+        self._incidents = incidents
+        self._counter = counter
+        self._clock = clock
+        self._ids = ids
+        self._log_id = log_id
+        self._trusted = trusted
+        self._expiry = Expiry(clock, connections, self._disconnect)
+        self._accepted: dict[str, Connection] = {}
+        self._disconnecting: set[asyncio.Task[None]] = set()
+
+    async def trigger_event(self, event: str, *args: Any) -> Any:
+        """What the library calls for everything that happens in the namespace."""
+        if event == "connect":
+            return await self._connect(*args)
+        if event == "disconnect":
+            return self._disconnected(*args)
+        sid, *arguments = args
+        return await self._request(event, sid, arguments)
+
+    async def _connect(self, sid: str, environ: dict[str, Any], auth: object) -> None:
+        try:
+            credentials = credentials_of(environ, auth, self._trusted)
+            caller = await self._identity.identify(credentials, self._ids.new())
+        except Exception as error:  # noqa: BLE001 - the edge: every error has its answer
+            refusal = self._incidents.mapped("socket connect", error).error.to_wire()
+            raise SocketRefused(refusal["error"], refusal) from None
+        transport = self.server.manager.eio_sid_from_sid(sid, NAMESPACE)
+        connection = Connection(
+            sid=sid, transport=transport, caller=caller, greeted=asyncio.Event()
+        )
+        self._connections.add(connection)
+        self._counter.socket_connected()
+        self._accepted[transport] = connection
+
+    async def greet(self, transport: str) -> None:
+        """Tell a connection that was just accepted who it is, and from where it hears of more."""
+        connection = self._accepted.pop(transport, None)
+        if connection is None:
+            return
+        try:
+            event, payload = "usage_info", await self._usage(connection.caller)
+        except Exception as error:  # noqa: BLE001 - the edge: every error has its answer
+            mapped = self._incidents.mapped("socket greeting", error)
+            event, payload = "assistant_error", mapped.error.to_wire(request="usage_info")
+        if not self._transports.is_open(transport):
+            # It closed while it was being accepted, and the library does not say so again.
+            self._disconnected(connection.sid)
+            await self.server.manager.disconnect(connection.sid, NAMESPACE)
+            return
+        connection.since = self._pushes.position
+        self._connections.emit([connection], "session", self._session(connection))
+        self._connections.emit([connection], event, payload)
+        connection.greeted.set()
+        self._expiry.watch(connection)
+
+    def _disconnected(self, sid: str, *_: object) -> None:
+        connection = self._connections.remove(sid)
+        if connection is not None:
+            self._counter.socket_disconnected()
+            self._accepted.pop(connection.transport, None)
+            connection.greeted.set()
+            self._transports.watch(connection.transport)
+
+    async def _request(self, name: str, sid: str, arguments: Sequence[object]) -> object:
+        connection = self._connections.find(sid)
+        if connection is None:
+            return {"error": ENDED.to_wire()}
+        await connection.greeted.wait()
+        try:
+            reply = await self._answer(connection, name, arguments)
+            if not reply.pushed:
+                self._connections.emit([connection], reply.event, reply.payload)
+        except Exception as error:  # noqa: BLE001 - the edge: every error has its answer
+            refusal = self._incidents.mapped("socket request", error).error.to_wire()
+            told = refusal | {"request": name[:NAME_SHOWN]}
+            self._connections.emit([connection], "assistant_error", told)
+            return {"error": refusal}
+        return reply.payload
+
+    async def _answer(
+        self, connection: Connection, name: str, arguments: Sequence[object]
+    ) -> Reply:
+        if name == "authenticate":
+            return await self._authenticate(connection, arguments)
+        if self._expiry.has_run_out(connection):
+            raise Unauthorized(EXPIRED.error)
+        caller = msgspec.structs.replace(connection.caller, correlation=self._ids.new())
+        return await self._requests.answer(name, arguments, caller)
+
+    async def _authenticate(self, connection: Connection, arguments: Sequence[object]) -> Reply:
+        """Another token of the same user takes the place of the one that runs out."""
+        command = payload_as(Authenticate, arguments)
+        await self._requests.wait_for(command)
+        if not command.token:
+            raise Unauthorized("A token is missing.")
+        known = connection.caller
+        credentials = Credentials(command.token, None, known.address)
+        caller = await self._identity.identify(credentials, self._ids.new())
+        if caller.principal.id != known.principal.id:
+            raise Unauthorized("The token is not of the user who connected.")
+        connection.caller = msgspec.structs.replace(caller, claimable=known.claimable)
+        if connection.expired:
+            connection.expired, connection.since = False, self._pushes.position
+        self._expiry.watch(connection)
+        return Reply("session", self._session(connection))
+
+    async def _usage(self, caller: Caller) -> object:
+        return await self._views.usage(caller.principal)
+
+    def _session(self, connection: Connection) -> dict[str, object]:
+        principal = connection.caller.principal
+        session: dict[str, object] = {
+            "kind": principal.kind,
+            "server_time": self._clock.now(),
+            "log_id": self._log_id,
+            "position": self._pushes.position,
+        }
+        if principal.kind == "user":
+            return {"principal": f"user:{principal.name}"} | session
+        return {"principal": f"anon:{principal.name}", "anon_id": principal.name} | session
+
+    def _disconnect(self, connection: Connection) -> None:
+        """Out of the namespace; the client must connect anew, with another token."""
+        task = asyncio.create_task(self.server.disconnect(connection.sid, NAMESPACE))
+        self._disconnecting.add(task)
+        task.add_done_callback(self._disconnecting.discard)

@@ -1,0 +1,62 @@
+"""What logs look like, and what they never hold."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infrastructure.observability import redacted
+
+PROGRAM = """
+import logging, structlog
+from infrastructure.observability import configure_logging
+early = structlog.get_logger("early")
+configure_logging()
+early.info("hello", count=3)
+access = ("192.0.2.1:5", "GET", "/api/v1/messages/send?stream_token=abc", "1.1", 200)
+logging.getLogger("uvicorn.access").info('%s - "%s %s HTTP/%s" %d', *access)
+logging.getLogger("httpx").info("not wanted")
+logging.getLogger("LiteLLM").error("not wanted")
+early.debug("not wanted")
+try:
+    private = "somebody's text"
+    raise RuntimeError("Bearer abc.def.ghi")
+except RuntimeError:
+    early.exception("failed")
+"""
+
+
+def test_records_of_all_kinds_are_json_without_secrets_or_locals() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    hello, access, failed = (json.loads(line) for line in done.stderr.splitlines())
+    assert done.stdout == ""
+    assert (hello["event"], hello["count"], hello["logger"]) == ("hello", 3, "early")
+    assert hello["level"] == "info"
+    assert hello["timestamp"].endswith("Z")
+    assert "stream_token=[redacted] HTTP/1.1" in access["event"]
+    assert "RuntimeError: Bearer [redacted]" in failed["exception"]
+    assert "somebody" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/send?last_event_id=a.b&chat_id=7", "/send?last_event_id=[redacted]&chat_id=7"),
+        ("/send?a=1?b=2", "/send?a=[redacted]"),
+        ("/socket.io/?EIO=4&sid=xyz&t=1", "/socket.io/?EIO=4&sid=[redacted]&t=1"),
+        ("/send?stream%5Ftoken=abc", "/send?stream%5Ftoken=[redacted]"),
+        ("authorization: bearer a.b-c_d", "authorization: bearer [redacted]"),
+        ("Really? Yes, 1 = 1.", "Really? Yes, 1 = 1."),
+    ],
+)
+def test_query_strings_and_bearer_tokens_are_redacted(text: str, shown: str) -> None:
+    assert redacted(text) == shown

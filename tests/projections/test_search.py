@@ -1,0 +1,198 @@
+"""Finding messages by their words, in the languages people write."""
+
+from uuid import UUID, uuid4
+
+import pytest
+
+from application.errors import InvalidRequest
+from application.queries import SearchMessages, SearchPage
+from domain.chat import Chat
+from infrastructure.projections import search
+from infrastructure.projections.search_queries import search_messages
+from tests.projections.given import Given
+
+
+def found(given: Given, owner: UUID, query: str, **request: object) -> SearchPage:
+    wanted = SearchMessages(query=query, **request)  # type: ignore[arg-type]
+    return given.read(search_messages, owner, wanted)
+
+
+def hits(given: Given, chat: Chat, query: str) -> list[str | None]:
+    return [hit.message.content for hit in found(given, chat.state.owner, query).results]
+
+
+@pytest.mark.parametrize(
+    ("content", "query"),
+    [
+        ("The scribe writes everything down", "scribe everything"),
+        ("The scribe writes everything down", "EVERYTHING wri"),
+        ("state-of-the-art", "state-of-the-a"),
+        ("می‌خواهم کتاب‌ها را بخوانم", "کتاب‌ها"),
+        ("می‌خواهم کتاب بخوانم", "بخوا"),
+        ("او کُتُب را خواند", "کتب"),
+        ("كتاب عربي", "کتاب عربی"),
+        ("Überraschung im Café", "uberraschung cafe"),
+        ("naive cafe", "naïve café"),
+        ("日本語の文章を検索する", "検索"),
+        ("我喜欢写作", "写作"),
+        ("ฉันชอบเขียน", "เขียน"),
+        ("हिन्दी में लिखो", "हिन्दी"),
+        ("한국어 문장", "한국"),
+        ("Ελληνικά και Русский", "ΕΛΛΗΝΙΚΑ рус"),
+        ("say \x00 it", "say\x00it"),
+    ],
+)
+def test_words_are_found_in_any_language(given: Given, content: str, query: str) -> None:
+    chat = given.chat()
+    given.sent(chat, content)
+    given.sent(chat, "something else entirely, اصلاً چیز دیگر, 別")
+    assert hits(given, chat, query) == [content]
+
+
+def test_only_the_last_word_is_a_prefix_and_all_must_be_there(given: Given) -> None:
+    chat = given.chat()
+    given.sent(chat, "writing letters")
+    assert hits(given, chat, "writing let")
+    assert not hits(given, chat, "writ letters")
+    assert not hits(given, chat, "writing numbers")
+    assert not hits(given, chat, "riting")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        '"',
+        '""',
+        "'",
+        "*",
+        "!!!",
+        "a AND",
+        "NOT a",
+        "NEAR(a b)",
+        "a OR b",
+        "owner:a",
+        "content:a",
+        "-a",
+        "^a",
+        "{content} : a",
+        "a:b",
+        '") OR owner:(a',
+        "(((",
+        "\x00",
+        "%_",
+        "\\",
+        "😀",
+        "a" * 200,
+        "a " * 100,
+    ],
+)
+def test_nothing_that_is_typed_is_syntax(given: Given, query: str) -> None:
+    chat, stranger = given.chat(), given.chat()
+    given.sent(stranger, "a or b, and near")
+    assert hits(given, chat, query) == []
+
+
+def test_a_query_without_a_word_finds_nothing(given: Given) -> None:
+    chat = given.chat()
+    given.sent(chat, "!!! wow !!!")
+    page = found(given, chat.state.owner, "!!!")
+    assert (page.results, page.has_more, page.next_cursor) == ([], False, None)
+    assert page.position == len(given.log)
+    assert hits(given, chat, "!!! wow")
+
+
+def test_a_hit_comes_with_its_chat_its_message_and_the_place(given: Given) -> None:
+    chat = given.chat(title="Poets")
+    _, answered = given.turn(chat, "Who?", "x " * 300 + "then came Hafez of Shiraz " + "y " * 300)
+    (hit,) = found(given, chat.state.owner, "hafez").results
+    assert (hit.chat.id, hit.chat.title, hit.chat.message_count) == (chat.id, "Poets", 2)
+    assert (hit.message.id, hit.message.versions) == (answered, [answered])
+    assert "Hafez of Shiraz" in hit.snippet
+    assert hit.snippet.startswith("…") and hit.snippet.endswith("…")
+    assert len(hit.snippet) < 180
+
+
+def test_a_snippet_shows_the_match_behind_marks_and_ligatures() -> None:
+    content = "ﬁrst " * 100 + "کِتاب خوب است"
+    assert "کِتاب" in search.snippet_of(content, search.words_of("کتاب"))
+
+
+def test_newest_messages_come_first_and_a_cursor_goes_on_below(given: Given) -> None:
+    chat = given.chat()
+    contents = [f"word number {n}" for n in range(7)]
+    for content in contents:
+        given.sent(chat, content)
+    seen: list[str | None] = []
+    cursor = None
+    while True:
+        page = found(given, chat.state.owner, "word", limit=3, cursor=cursor)
+        seen += [hit.message.content for hit in page.results]
+        given.sent(chat, "another word")
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert seen == contents[::-1]
+    assert not page.has_more
+
+
+def test_a_cursor_that_was_never_given_out_is_refused(given: Given) -> None:
+    for cursor in ("x", "eyJiZWZvcmUiOjF9MQ", "eyJiZWZvcmUiOjFlOTl9"):
+        with pytest.raises(InvalidRequest) as refused:
+            found(given, uuid4(), "word", cursor=cursor)
+        assert refused.value.path == "$.cursor"
+
+
+def test_answers_are_found_once_they_are_whole_however_they_ended(given: Given) -> None:
+    chat = given.chat()
+    owner = chat.state.owner
+    reply_id, _ = given.started(chat, given.sent(chat, "first"))
+    assert hits(given, chat, "needle") == []
+    given.completed(chat, reply_id, "a needle completed")
+    failed, _ = given.started(chat, given.sent(chat, "second"))
+    chat.fail_reply(failed, "INTERNAL", "a needle failed", None, None, given.later())
+    interrupted_after = given.happened(chat)
+    interrupted, _ = given.started(chat, given.sent(chat, "third"))
+    chat.interrupt_reply(interrupted, "a needle interrupted", None, None, given.later())
+    given.happened(chat)
+    assert hits(given, chat, "needle") == [
+        "a needle interrupted",
+        "a needle failed",
+        "a needle completed",
+    ]
+    assert found(given, owner, "needle").position > interrupted_after
+
+
+def test_nobody_finds_what_others_wrote(given: Given) -> None:
+    chat, stranger = given.chat(), uuid4()
+    given.sent(chat, f"secret {stranger.hex}")
+    assert found(given, stranger, "secret").results == []
+    assert found(given, stranger, stranger.hex).results == []
+    assert found(given, stranger, chat.state.owner.hex).results == []
+
+
+def test_what_is_deleted_is_not_found(given: Given) -> None:
+    kept, deleted = given.chat(), given.chat()
+    given.turn(deleted, "a needle sent", "a needle answered")
+    given.sent(kept, "a needle kept")
+    owner = deleted.state.owner
+    deleted.delete(given.later())
+    given.happened(deleted)
+    assert found(given, owner, "needle").results == []
+    assert hits(given, kept, "needle") == ["a needle kept"]
+    terms = given.read(lambda c: {row.term for row in c.execute(search.all_terms)})
+    assert "answered" not in terms and owner.hex not in terms
+
+
+def test_what_was_claimed_is_found_by_its_new_owner_only(given: Given) -> None:
+    chat, user = given.chat(), uuid4()
+    visitor = chat.state.owner
+    given.sent(chat, "an old needle")
+    given.record(chat)
+    chat.claim(user, given.later())
+    chat.send(uuid4(), "a needle of the same batch", given.later())
+    given.happened(chat)
+    assert hits(given, chat, "needle") == ["a needle of the same batch", "an old needle"]
+    assert found(given, visitor, "needle").results == []
+    chat.delete(given.later())
+    given.happened(chat)
+    assert found(given, user, "needle").results == []
