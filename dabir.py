@@ -218,6 +218,7 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
     tokens = StreamTokens(secret)
     streams = ReplyStreams(live, views, store.principals, tokens)
     attaching = Attaching(streams, views, tokens, clock)
+
     def lag() -> int:
         return max(0, store.known_head - views.position)
 

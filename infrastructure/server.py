@@ -9,7 +9,6 @@ import structlog
 import uvicorn
 from uvicorn._types import ASGIApplication
 
-
 log = structlog.get_logger()
 
 
@@ -82,6 +81,8 @@ def server_for(
         log_config=None,
         access_log=False,
         server_header=False,
+        # It would believe X-Forwarded-For of any peer on this machine; ours asks the settings.
+        proxy_headers=False,
         # Connections still open when all is drained get this long, in seconds.
         timeout_graceful_shutdown=1,
     )

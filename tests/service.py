@@ -80,6 +80,7 @@ class Service:
 
     def start(self) -> Self:
         """Returns once the port is open."""
+        self.log = []
         self._process = subprocess.Popen(
             [sys.executable, str(ROOT / "dabir.py"), "serve"],
             env=self._environ,
@@ -164,6 +165,7 @@ class Service:
             with self._changed:
                 self.log.append(line.rstrip("\n"))
                 self._changed.notify_all()
+        self._process.wait()
         with self._changed:
             self._changed.notify_all()
 

@@ -35,9 +35,7 @@ class MemoryLiveReply:
 
     async def beyond(self, text_offset: int, reasoning_offset: int) -> None:
         while not (
-            self._ended
-            or len(self.text) > text_offset
-            or len(self.reasoning) > reasoning_offset
+            self._ended or len(self.text) > text_offset or len(self.reasoning) > reasoning_offset
         ):
             waiting = asyncio.get_running_loop().create_future()
             self._waiting.append(waiting)

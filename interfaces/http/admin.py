@@ -1,7 +1,6 @@
 """What operators do over HTTP: look at an account, and add to a user's balance."""
 
 from typing import Any
-from urllib.parse import unquote
 from uuid import UUID
 
 import msgspec
@@ -76,18 +75,18 @@ def _account(written: str, usage: UsageView) -> dict[str, Any]:
 
 
 def admin_router(administration: AccountAdministration) -> Router:
-    """The routes below `/api/v1/admin`. A principal may be percent-encoded, slashes too."""
+    """The routes below `/api/v1/admin/usage`. A `sub` with a slash is out of their reach."""
 
     @get("/{principal:str}", summary="A principal's account")
     async def usage(request: AnyRequest, principal: FromPath[str]) -> Response[dict[str, Any]]:
-        account = await administration.usage(request, unquote(principal))
+        account = await administration.usage(request, principal)
         return Response(account, headers={"cache-control": "no-store"})
 
     @post("/{principal:str}/top-up", status_code=200, summary="Add to a user's balance")
     async def top_up(
         request: AnyRequest, principal: FromPath[str], data: JSONBody[TopUp]
     ) -> Response[dict[str, Any]]:
-        account = await administration.top_up(request, unquote(principal), data)
+        account = await administration.top_up(request, principal, data)
         return Response(account, headers={"cache-control": "no-store"})
 
     return Router("/api/v1/admin/usage", route_handlers=[usage, top_up], tags=["administration"])

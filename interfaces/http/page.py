@@ -9,18 +9,19 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 # The renderer of the API's description writes its own style elements.
 SCHEMA_POLICY = PAGE_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 
 _MEDIA_TYPES = {
-    "index.html": "text/html; charset=utf-8",
-    "app.js": "text/javascript; charset=utf-8",
-    "style.css": "text/css; charset=utf-8",
-    "vendor/socket.io.esm.min.js": "text/javascript; charset=utf-8",
-    "vendor/rapidoc-min.js": "text/javascript; charset=utf-8",
+    "index.html": "text/html",
+    "app.js": "text/javascript",
+    "style.css": "text/css",
+    "vendor/socket.io.esm.min.js": "text/javascript",
+    "vendor/rapidoc-min.js": "text/javascript",
 }
 """Everything that is served, and as what."""
 

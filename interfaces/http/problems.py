@@ -12,6 +12,8 @@ from litestar.types import ExceptionHandlersMap
 from interfaces.incidents import Incidents
 from interfaces.outbound import Mapped, WireError
 
+WHOLE_BODY = "data"
+"""What the framework calls a body in place of a field."""
 PROBLEM_JSON = "application/problem+json"
 
 _FRAMEWORK_CODES = {
@@ -68,5 +70,6 @@ def _framework_error(error: HTTPException) -> Mapped:
     if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:
         broken: dict[str, str] = error.extra[0]
         sentence = f"{broken.get('message', sentence)}."
-        details = {"path": f"$.{broken['key']}" if broken.get("key") else "$"}
+        field = broken.get("key", WHOLE_BODY)
+        details = {"path": "$" if field == WHOLE_BODY else f"$.{field}"}
     return Mapped(error.status_code, WireError(code, sentence, details=details))

@@ -16,6 +16,7 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="content-security-policy" content="{policy}">
 <title>{title}</title>
+<link rel="icon" href="data:,">
 <script type="module" src="/web/vendor/rapidoc-min.js"></script>
 </head>
 <body>

@@ -74,7 +74,7 @@ class StreamRefusals:
         return Response(
             RETRY + event_without_id("assistant_error", mapped.error.to_wire()),
             status_code=mapped.status,
-            media_type="text/event-stream; charset=utf-8",
+            media_type="text/event-stream",
             headers=headers | _UNBUFFERED,
         )
 

@@ -91,7 +91,7 @@ def socket_io_server(origins: Origins) -> socketio.AsyncServer:
     logger = logging.getLogger("dabir.socket_io")
     # Below errors the library logs what people send.
     logger.setLevel(logging.ERROR)
-    logger.addFilter(_not_for_broken_payloads)
+    logger.addFilter(_faults_only)
     return socketio.AsyncServer(
         async_mode="asgi",
         serializer=ChatsPacket,
@@ -115,7 +115,7 @@ def _policy(origins: Origins) -> Any:
     return is_allowed
 
 
-def _not_for_broken_payloads(record: logging.LogRecord) -> bool:
-    """Leaves out what any client can cause: it polls with a body that is no Engine.IO payload."""
+def _faults_only(record: logging.LogRecord) -> bool:
+    """Leaves out what any client can cause: an old session id, a body that is no payload."""
     error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, ValueError)
+    return error is not None and not isinstance(error, ValueError)

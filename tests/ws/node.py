@@ -175,6 +175,7 @@ async def serving(
             app,
             port=0,
             lifespan="off",
+            proxy_headers=False,
             log_config=None,
             ws="websockets-sansio",
             timeout_graceful_shutdown=1,

@@ -213,13 +213,14 @@ def test_what_belongs_to_another_is_as_if_it_did_not_exist() -> None:
             chat_id, message_id = await chat_of_another(node, owner)
             head = await node.store.head()
             missing = await thief.ask("rename_chat", {"chat_id": NOBODYS, "title": "mine"})
-            for request, more in [
+            stolen: list[tuple[str, dict[str, Any]]] = [
                 ("list_messages", {}),
                 ("rename_chat", {"title": "mine"}),
                 ("archive_chat", {"archived": True}),
                 ("delete_chat", {}),
                 ("select_branch", {"message_id": message_id}),
-            ]:
+            ]
+            for request, more in stolen:
                 assert await thief.ask(request, {"chat_id": chat_id, **more}) == missing
             assert (await thief.ask("search_messages", {"query": "secret"}))["results"] == []
             assert (await thief.ask("list_chats"))["chats"] == []

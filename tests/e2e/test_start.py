@@ -1,0 +1,135 @@
+"""How the server starts, says no, and goes down."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.service import JWT_SECRET, ROOT, Service, bearer, joined, named, send, sending, until
+from tests.upstream import Upstream
+
+
+def dabir(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if name[:6] != "DABIR_"}
+    return subprocess.run(
+        [sys.executable, str(ROOT / "dabir.py"), *arguments],
+        env=clean | environ,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"DABIR_PORT": "many"}, "DABIR_PORT must be"),
+        ({"DABIR_PROT": "3000"}, "Did you mean DABIR_PORT?"),
+        ({"DABIR_JWT_SECRET": "short"}, "DABIR_JWT_SECRET must be"),
+        ({"DABIR_MODELS_FILE": "nowhere.toml"}, "nowhere.toml"),
+        ({"DABIR_DATABASE_URL": "postgresql://x"}, "DABIR_DATABASE_URL"),
+    ],
+)
+def test_a_bad_setting_is_named_and_nothing_starts(
+    tmp_path: Path, environ: dict[str, str], said: str
+) -> None:
+    done = dabir(tmp_path, "serve", **environ)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "short" not in done.stderr
+
+
+def test_an_unpriced_model_is_refused_at_start_unless_prices_are_given(tmp_path: Path) -> None:
+    model = '[[models]]\nid = "m"\nlitellm_model = "openai/nobody-knows-this"\n'
+    sizes = "context_window = 1000\nmax_output_tokens = 100\n"
+    (tmp_path / "models.toml").write_text(f'default = "m"\n{model}{sizes}')
+    done = dabir(tmp_path, "serve")
+    assert done.returncode == 2
+    assert "input_price_per_million" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_minted_token_is_accepted(service: Service, tmp_path: Path) -> None:
+    done = dabir(tmp_path, "token", "mint", "--sub", "alice", DABIR_JWT_SECRET=JWT_SECRET)
+    assert done.returncode == 0
+    headers = {"authorization": f"Bearer {done.stdout.strip()}"}
+    assert named(send(service, headers, "hello"), "usage_info").data["kind"] == "user"
+
+
+def test_health_readiness_metrics_and_schema_are_served(service: Service) -> None:
+    with httpx.Client(base_url=service.url) as client:
+        assert client.get("/healthz").json() == {"status": "ok"}
+        assert client.get("/readyz").json() == {"status": "ready"}
+        assert "dabir_replies_started_total" in client.get("/metrics").text
+        paths = client.get("/schema/openapi.json").json()["paths"]
+        assert "/api/v1/messages/send" in paths
+        page = client.get("/")
+        assert page.status_code == 200
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+
+
+def test_draining_lets_a_reply_end_and_refuses_a_new_one(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    with Service(tmp_path / "data", upstream.api_base) as service:
+        service.wait_ready()
+        with sending(service, bearer("ada"), content="[[gate-drain]] the end") as stream:
+            seen = stream.until("assistant_delta")
+            service.signal(signal.SIGTERM)
+            with httpx.Client(base_url=service.url) as client:
+                until(lambda: client.get("/readyz").status_code == 503)
+                assert "draining" in client.get("/readyz").json()["reasons"]
+            with sending(service, bearer("bob"), content="too late") as refused:
+                assert refused.rest()[0].data["code"] == "SERVER_DRAINING"
+            upstream.release("drain")
+            events = seen + stream.rest()
+        assert named(events, "assistant_complete").data["content"] == joined(events)
+        assert service.wait() == 0
+
+
+def test_draining_interrupts_what_outlasts_the_grace_time(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    environ = {"DABIR_GRACE": "500ms"}
+    with Service(tmp_path / "data", upstream.api_base, environ=environ) as service:
+        service.wait_ready()
+        with sending(service, bearer("ada"), content="[[gate-never]] the end") as stream:
+            seen = stream.until("assistant_delta")
+            service.signal(signal.SIGTERM)
+            events = seen + stream.rest()
+        error = named(events, "assistant_error").data
+        assert error["code"] == "INTERRUPTED"
+        assert error["content"] == joined(events)
+        assert service.wait() == 0
+
+
+def test_without_models_a_small_local_one_answers_over_both_channels(tmp_path: Path) -> None:
+    with Service(tmp_path / "data", None) as service:
+        service.wait_ready()
+        visitor = {"x-anon-id": "a-first-visitor"}
+        events = send(service, visitor, "Say hello.", max_tokens=24)
+        complete = named(events, "assistant_complete").data
+        assert complete["content"] == joined(events) != ""
+        assert complete["message"]["model"] == "smollm2"
+        assert complete["usage"]["completion_tokens"] > 0
+        assert complete["usage"]["estimated"] is False
+        seen = subprocess.run(
+            ["node", "run.mjs", "both_channels", service.url, "anon:a-first-visitor", "And again."],
+            cwd=ROOT / "tests" / "clients",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+        told = [json.loads(line) for line in seen.split("\n") if line]
+        answers = [data for event, data in told if event == "message_completed"]
+        assert answers[0]["message"]["model"] == "smollm2"
+        assert answers[0]["message"]["content"]
