@@ -7,7 +7,7 @@ import asyncio
 import fcntl
 import os
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ from interfaces.cli.app import MintFlags, ServeFlags, build_app, run
 if TYPE_CHECKING:
     from infrastructure.language_model.catalogue import Catalogue
     from infrastructure.language_model.local import LocalModel
+    from infrastructure.observer import NodeObserver
     from infrastructure.settings import Settings
 
 LOCK_FILE = "serve.lock"
@@ -86,16 +87,25 @@ async def _serve(settings: "Settings") -> None:
 class Node:
     """One serving process: what runs beside the requests, and how it goes down."""
 
-    def __init__(self) -> None:
+    def __init__(self, observer: "NodeObserver") -> None:
         self.app: Any = None
         self.draining = False
-        self.beside: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self.beside: dict[str, Callable[[], Awaitable[None]]] = {}
         self.drains: list[Callable[[], Awaitable[None]]] = []
+        self._observer = observer
         self._tasks: list[asyncio.Task[None]] = []
 
     def begin(self) -> None:
         """Start what runs beside the requests, now that the port is open."""
-        self._tasks = [asyncio.create_task(run()) for run in self.beside]
+        self._tasks = [
+            asyncio.create_task(self._run(name, run)) for name, run in self.beside.items()
+        ]
+
+    async def _run(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await run()
+        except Exception as error:  # noqa: BLE001 - a supervisor: nobody else would hear of it
+            self._observer.fault(name, error)
 
     async def drain(self) -> None:
         """Refuse new sends, let replies end, and leave in good order."""
@@ -132,6 +142,7 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
     from infrastructure.projections.views import SqlViews
     from infrastructure.settings import load_secret
     from infrastructure.system import SystemClock, TimeOrderedIds
+    from interfaces.http.answers import count_answers
     from interfaces.http.caller import Callers, tell_minted_id
     from interfaces.http.cors import CrossOrigin
     from interfaces.http.problems import problem_handlers
@@ -149,7 +160,7 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
     clock, ids = SystemClock(), TimeOrderedIds()
     metrics = Metrics()
     observer = NodeObserver(metrics)
-    node = Node()
+    node = Node(observer)
     secret = load_secret(settings.data_dir, settings.secret)
     catalogue, local = models_of(settings)
     terms = Terms(
@@ -160,7 +171,9 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
         window=settings.anon_window,
     )
     store = await SqlEventStore.open(
-        f"sqlite:///{settings.data_dir.absolute() / LOG_FILE}", clock=clock
+        f"sqlite:///{settings.data_dir.absolute() / LOG_FILE}",
+        clock=clock,
+        observe=metrics.batch_appended,
     )
     closing.push_async_callback(store.close)
     views = await SqlViews.open(
@@ -239,7 +252,7 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
         trusted=settings.trusted_proxies,
     )
     messages = message_router(
-        MessageRoutes(message_commands, streams, attaching, tokens, callers),
+        MessageRoutes(message_commands, streams, attaching, tokens, callers, incidents, metrics),
         StreamRefusals(incidents, sockets.tell),
     )
     others = build_http_routes(
@@ -256,11 +269,12 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
         metrics=metrics.render,
     )
     metrics.watch_views(lag, lambda: views.set_aside)
+    metrics.watch_holds(lambda: replies.under_way)
     node.app = CrossOrigin(
         Litestar(
             [sockets.mount, messages, *others],
             exception_handlers=problem_handlers(incidents),
-            before_send=[tell_minted_id],
+            before_send=[tell_minted_id, count_answers(metrics.request_answered)],
             request_max_body_size=settings.max_body,
             openapi_config=openapi_config(version("dabir")),
             logging_config=None,
@@ -269,9 +283,7 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
     )
 
     async def get_ready() -> None:
-        if local is not None:
-            await local.start()
-        await gateway.warm_up()
+        await gateway.warm_up(before=local.start if local else None)
 
     async def close_sockets() -> None:
         await sockets.close(SOCKETS_CLOSE_WITHIN)
@@ -280,13 +292,13 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
         sockets.announce_draining()
         await replies.drain(settings.grace)
 
-    node.beside = [
-        lease.keep,
-        replies.keep_checkpoints,
-        recovery.keep_reaping,
-        sockets.run,
-        get_ready,
-    ]
+    node.beside = {
+        "lease": lease.keep,
+        "checkpoints": replies.keep_checkpoints,
+        "reaper": recovery.keep_reaping,
+        "pushes": sockets.run,
+        "model": get_ready,
+    }
     node.drains = [let_replies_run, turns.finish, close_sockets]
     closing.push_async_callback(node.end)
     return node

@@ -1,4 +1,4 @@
-"""What the node tells its operator: a line in the log and a figure in the metrics, never contents."""
+"""What the node tells its operator: lines in the log and figures, never contents."""
 
 from uuid import UUID
 

@@ -43,7 +43,7 @@ from infrastructure.event_store.schema import (
     view_generations,
 )
 from infrastructure.event_store.snapshots import Snapshots
-from infrastructure.event_store.writer import Writer
+from infrastructure.event_store.writer import Observe, Writer
 
 log = structlog.get_logger()
 
@@ -52,7 +52,13 @@ class SqlEventStore:
     """Implements `application.ports.EventStore`. Belongs to the event loop it was opened in."""
 
     def __init__(
-        self, log_id: str, writing: Engine, readers: AsyncEngine, clock: Clock, codec: Codec
+        self,
+        log_id: str,
+        writing: Engine,
+        readers: AsyncEngine,
+        clock: Clock,
+        codec: Codec,
+        observe: Observe,
     ) -> None:
         self.log_id = log_id
         self._writing = writing
@@ -60,7 +66,7 @@ class SqlEventStore:
         self._clock = clock
         self._codec = codec
         self._log = Log(readers, codec)
-        self._writer = Writer(writing, clock, self._log.committed)
+        self._writer = Writer(writing, clock, self._log.committed, observe)
         self._cache = AggregateCache()
         self._snapshots = Snapshots()
         self._snapshot_writes: set[asyncio.Future[None]] = set()
@@ -71,9 +77,17 @@ class SqlEventStore:
 
     @classmethod
     async def open(
-        cls, url: str, *, clock: Clock, codec: Codec = event_codec.codec
+        cls,
+        url: str,
+        *,
+        clock: Clock,
+        codec: Codec = event_codec.codec,
+        observe: Observe = lambda commands, seconds: None,
     ) -> "SqlEventStore":
-        """Open the log at `sqlite:////path/to/events.db`; its tables are made where it is empty."""
+        """Open the log at `sqlite:////path/to/events.db`; its tables are made where it is empty.
+
+        `observe` is told of each batch written, in the writer's thread.
+        """
         writing = sync_writer_engine(url)
 
         def prepare() -> str:
@@ -81,7 +95,7 @@ class SqlEventStore:
                 return set_up(connection)
 
         log_id = await asyncio.to_thread(prepare)
-        return cls(log_id, writing, reader_engine(url), clock, codec)
+        return cls(log_id, writing, reader_engine(url), clock, codec, observe)
 
     async def close(self) -> None:
         """Finish what was handed in, and close the database."""
@@ -172,7 +186,7 @@ class SqlEventStore:
 
     @property
     def known_head(self) -> int:
-        """The head as this process last saw it; a quarter of a second old at most while it waits."""
+        """The head as this process last saw it."""
         return self._log.known_head
 
     async def head(self) -> int:

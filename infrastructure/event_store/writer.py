@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -21,6 +22,7 @@ MAX_BATCH = 256
 
 T = TypeVar("T")
 Job: TypeAlias = Callable[[Connection], Any]
+Observe: TypeAlias = Callable[[int, float], None]
 
 
 class _Task(msgspec.Struct):
@@ -32,12 +34,22 @@ _Outcomes: TypeAlias = list[tuple["asyncio.Future[Any]", Any]]
 
 
 class Writer:
-    """Belongs to the event loop it was made in; `committed` is called there with each new head."""
+    """Belongs to the event loop it was made in; `committed` is called there with each new head.
 
-    def __init__(self, engine: Engine, clock: Clock, committed: Callable[[int], None]) -> None:
+    `observe` is told of each batch in the writer's thread: how many commands, and the seconds.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        committed: Callable[[int], None],
+        observe: Observe = lambda commands, seconds: None,
+    ) -> None:
         self._engine = engine
         self._clock = clock
         self._committed = committed
+        self._observe = observe
         self._loop = asyncio.get_running_loop()
         self._gathered: list[_Task] = []
         self._queue: SimpleQueue[list[_Task] | None] = SimpleQueue()
@@ -82,7 +94,9 @@ class Writer:
 
     def _work(self) -> None:
         for batch in self._batches():
+            began = monotonic()
             outcomes, head = self._commit(batch)
+            self._observe(len(batch), monotonic() - began)
             self._call_loop(self._deliver, outcomes, head)
         self._call_loop(self._ended.set_result, None)
 

@@ -1,7 +1,7 @@
 """The port to language models: litellm opens an answer; what follows is ours, deadlines and all."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -40,17 +40,27 @@ class LitellmGateway:
         self._reply_timeout = reply_timeout
         self._litellm: Any = None
         self._ready = False
+        self._warming: asyncio.Future[None] | None = None
 
     @property
     def ready(self) -> bool:
         """Whether a reply can begin at once."""
         return self._ready
 
-    async def warm_up(self) -> None:
-        """Load all that a call needs, in a thread; some seconds. No network but loopback."""
-        self._litellm = await asyncio.to_thread(litellm_library.load)
-        await asyncio.to_thread(tokens.count_tokens, "")
-        self._ready = True
+    async def warm_up(self, before: Callable[[], Awaitable[object]] | None = None) -> None:
+        """Load all that a call needs, in a thread; some seconds. No network but loopback.
+
+        `before` is what must run first, a local model's start. Replies that begin meanwhile wait.
+        """
+        self._warming = asyncio.get_running_loop().create_future()
+        try:
+            if before is not None:
+                await before()
+            self._litellm = await asyncio.to_thread(litellm_library.load)
+            await asyncio.to_thread(tokens.count_tokens, "")
+            self._ready = True
+        finally:
+            self._warming.set_result(None)
 
     async def aclose(self) -> None:
         """Close the connections kept for later calls; replies have ended before."""
@@ -89,6 +99,8 @@ class LitellmGateway:
     async def _open(self, call: "_Call", due: float) -> None:
         with faults_as_failures():
             async with asyncio.timeout_at(due):
+                if self._warming is not None:
+                    await asyncio.shield(self._warming)
                 if self._litellm is None:
                     self._litellm = await asyncio.to_thread(litellm_library.load)
                 await call.open(self._litellm, self._reply_timeout)

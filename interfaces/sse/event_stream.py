@@ -1,7 +1,7 @@
 """Sends a stream of events as an ASGI response: kept alive, cut off when nobody reads it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 from litestar.types import Receive, Scope, Send
@@ -24,7 +24,8 @@ STREAM_HEADERS: list[Header] = [
 class EventStream:
     """An ASGI application that answers one request with the given frames.
 
-    Each frame is one write. A client that goes away ends the generator, nothing else.
+    Each frame is one write. A client that goes away ends the generator, nothing else. `failed`
+    makes the last frame where the generator raises, so that no stream ends without a word.
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class EventStream:
         frames: AsyncGenerator[bytes, None],
         headers: Sequence[Header] = (),
         status: int = 200,
+        failed: Callable[[Exception], bytes] | None = None,
     ) -> None:
         self._frames = frames
+        self._failed = failed
         self._headers = [*STREAM_HEADERS, *headers]
         self._status = status
         self._written = 0.0
@@ -57,12 +60,18 @@ class EventStream:
     async def _pump(self, send: Send) -> None:
         loop = asyncio.get_running_loop()
         self._written = loop.time()
-        async with aclosing(self._frames) as frames:
-            async for frame in frames:
-                self._writing = True
-                self._written = loop.time()
-                await send({"type": "http.response.body", "body": frame, "more_body": True})
-                self._writing = False
+        try:
+            async with aclosing(self._frames) as frames:
+                async for frame in frames:
+                    self._writing = True
+                    self._written = loop.time()
+                    await send({"type": "http.response.body", "body": frame, "more_body": True})
+                    self._writing = False
+        except Exception as error:
+            if self._failed is None or self._writing:
+                raise
+            last = self._failed(error)
+            await send({"type": "http.response.body", "body": last, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _attend(self, tasks: set["asyncio.Task[None]"], send: Send) -> None:

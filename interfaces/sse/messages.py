@@ -1,11 +1,11 @@
 """`/api/v1/messages`: send, regenerate, attach and stop."""
 
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from litestar import Request, Response, Router, get, post
 from litestar.datastructures import State
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from application.commands import Regenerate, SendMessage, StopReply
 from application.errors import InvalidRequest
@@ -14,9 +14,11 @@ from application.message_commands import MessageCommands
 from application.ports import Caller
 from interfaces.http.caller import Callers
 from interfaces.inbound import decode_json
+from interfaces.incidents import Incidents
 from interfaces.outbound import Mapped, refusal_of
 from interfaces.sse.attach import Attaching, Wanted
 from interfaces.sse.event_stream import EventStream, Header
+from interfaces.sse.frames import event_without_id
 from interfaces.sse.probe import probe_response
 from interfaces.sse.refusals import (
     CALLER,
@@ -28,10 +30,16 @@ from interfaces.sse.refusals import (
     stream_cookie,
 )
 from interfaces.sse.reply_stream import Beginning, ReplyStreams
-from interfaces.sse.stream_token import StreamTokens
+from interfaces.sse.stream_token import Place, StreamTokens
 
 AnyRequest = Request[Any, Any, State]
 KEY_LENGTH = 255
+
+
+class StreamCounter(Protocol):
+    def stream_opened(self) -> None: ...
+
+    def stream_closed(self) -> None: ...
 
 
 class MessageRoutes:
@@ -44,12 +52,16 @@ class MessageRoutes:
         attaching: Attaching,
         tokens: StreamTokens,
         callers: Callers,
+        incidents: Incidents,
+        counter: StreamCounter,
     ) -> None:
         self._commands = commands
         self._streams = streams
         self._attaching = attaching
         self._tokens = tokens
         self._callers = callers
+        self._incidents = incidents
+        self._counter = counter
 
     async def send(self, request: AnyRequest) -> ASGIApp:
         caller = await self._caller(request)
@@ -85,8 +97,7 @@ class MessageRoutes:
         if attachment is None:
             return Response(None, status_code=204).to_asgi_response(app=None, request=request)
         beginning = attachment.beginning
-        frames = self._streams.frames(beginning, attachment.place)
-        return EventStream(frames, self._headers(beginning.reply_id, beginning.chat_id))
+        return self._stream(beginning, attachment.place)
 
     async def stop(self, request: AnyRequest) -> Response[dict[str, Any]]:
         caller = await self._caller(request)
@@ -111,8 +122,27 @@ class MessageRoutes:
             model=reply.model,
             payer=reply.payer,
         )
-        frames = self._streams.frames(beginning, None)
-        return EventStream(frames, self._headers(reply.reply_id, reply.chat_id))
+        return self._stream(beginning, None)
+
+    def _stream(self, beginning: Beginning, place: Place | None) -> ASGIApp:
+        stream = EventStream(
+            self._streams.frames(beginning, place),
+            self._headers(beginning.reply_id, beginning.chat_id),
+            failed=self._failed,
+        )
+
+        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+            self._counter.stream_opened()
+            try:
+                await stream(scope, receive, send)
+            finally:
+                self._counter.stream_closed()
+
+        return counted
+
+    def _failed(self, error: Exception) -> bytes:
+        mapped = self._incidents.mapped("stream", error)
+        return event_without_id("assistant_error", mapped.error.to_wire())
 
     def _headers(self, reply_id: UUID, chat_id: UUID) -> list[Header]:
         token = self._tokens.mint(reply_id)

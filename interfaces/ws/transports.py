@@ -66,12 +66,14 @@ class Transports:
         """Queue a Socket.IO packet. Nothing happens where the connection is gone."""
         if not self.is_open(transport):
             return
-        socket = self._server.eio.sockets[transport]
-        socket.queue.put_nowait(engineio.packet.Packet(engineio.packet.MESSAGE, frame))
-        if socket.queue.unread > UNREAD_LIMIT:
-            while not socket.queue.empty():
-                socket.queue.get_nowait()
+        queue = self._server.eio.sockets[transport].queue
+        if queue.unread > UNREAD_LIMIT:
+            while not queue.empty():
+                queue.get_nowait()
             self.hang_up(transport)
+            return
+        # However large: one answer alone is nobody's fault.
+        queue.put_nowait(engineio.packet.Packet(engineio.packet.MESSAGE, frame))
 
     def watch(self, transport: str) -> None:
         """Hang up at the deadline, unless the connection has joined the namespace by then."""

@@ -103,6 +103,19 @@ const scenarios = {
     socket.close();
   },
 
+  // A refusal over SSE is told on the socket too.
+  async refused_send() {
+    const socket = connected();
+    await new Promise((resolve) => socket.once('usage_info', resolve));
+    const refused = new Promise((resolve) => socket.once('assistant_error', resolve));
+    const body = JSON.stringify({ content: argument, model: 'paid' });
+    const options = { method: 'POST', headers: { ...headers, accept: 'application/json' }, body };
+    const response = await fetchInPage('/api/v1/messages/send', options);
+    told('answer', await response.json());
+    told('assistant_error', await refused);
+    socket.close();
+  },
+
   async refused() {
     const socket = connected();
     socket.on('connect_error', (error) => {

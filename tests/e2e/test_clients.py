@@ -1,29 +1,9 @@
 """The clients that people use, from the registries they come from, against the real server."""
 
-import json
-import subprocess
-from pathlib import Path
-from typing import Any
-
 import pytest
 
+from tests.node import run
 from tests.service import Service, token
-
-CLIENTS = Path(__file__).parent.parent / "clients"
-
-
-def run(service: Service, scenario: str, who: str, argument: str = "") -> list[tuple[str, Any]]:
-    """What the client saw, in order."""
-    done = subprocess.run(
-        ["node", "run.mjs", scenario, service.url, who, argument],
-        cwd=CLIENTS,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [tuple(json.loads(line)) for line in done.stdout.split("\n") if line]
 
 
 def test_the_first_snippet_lists_chats_and_hears_of_usage(service: Service, sub: str) -> None:

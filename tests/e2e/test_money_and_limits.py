@@ -9,7 +9,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.service import Service, attaching, bearer, named, send, sending
+from tests.node import run
+from tests.service import Service, attaching, bearer, named, send, sending, token
 from tests.upstream import Upstream
 
 ADMIN = bearer("operator", "dabir:admin")
@@ -118,6 +119,21 @@ def test_the_allowance_ends_and_a_reply_without_output_gives_it_back(
         assert error["code"] == "ANON_LIMIT_REACHED"
         assert error["details"]["scope"] == "address"
         assert error["details"]["limit"] == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [("user", "INSUFFICIENT_BALANCE"), ("visitor", "ANON_LIMIT_REACHED")]
+)
+def test_a_refusal_reaches_the_callers_sockets_too(
+    strict: Service, sub: str, visitor: dict[str, str], kind: str, code: str
+) -> None:
+    if kind == "visitor":
+        send(strict, visitor, "one")
+        send(strict, visitor, "two")
+    who = f"anon:{visitor['x-anon-id']}" if kind == "visitor" else token(sub)
+    seen = dict(run(strict, "refused_send", who, "one too many"))
+    assert seen["answer"]["code"] == seen["assistant_error"]["code"] == code
+    assert seen["assistant_error"]["details"] == seen["answer"]["details"]
 
 
 def test_an_eventsource_opened_after_a_refusal_hears_of_it_once(strict: Service, sub: str) -> None:

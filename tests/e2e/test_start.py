@@ -1,6 +1,5 @@
 """How the server starts, says no, and goes down."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.node import run
 from tests.service import JWT_SECRET, ROOT, Service, bearer, joined, named, send, sending, until
 from tests.upstream import Upstream
 
@@ -121,15 +121,7 @@ def test_without_models_a_small_local_one_answers_over_both_channels(tmp_path: P
         assert complete["message"]["model"] == "smollm2"
         assert complete["usage"]["completion_tokens"] > 0
         assert complete["usage"]["estimated"] is False
-        seen = subprocess.run(
-            ["node", "run.mjs", "both_channels", service.url, "anon:a-first-visitor", "And again."],
-            cwd=ROOT / "tests" / "clients",
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        ).stdout
-        told = [json.loads(line) for line in seen.split("\n") if line]
+        told = run(service, "both_channels", "anon:a-first-visitor", "And again.")
         answers = [data for event, data in told if event == "message_completed"]
         assert answers[0]["message"]["model"] == "smollm2"
         assert answers[0]["message"]["content"]

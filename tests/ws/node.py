@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -61,6 +62,19 @@ PATIENCE = 10.0
 def token(sub: str, *scopes: str, expires_in: float = 3600) -> str:
     claims = {"sub": sub, "exp": int(time.time() + expires_in), "scope": " ".join(scopes)}
     return jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(SECRET))
+
+
+class TurnedClock:
+    """The machine's, until it is turned."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._ahead
+
+    def turn(self, **by: float) -> None:
+        self._ahead += timedelta(**by)
 
 
 class OneModel:
@@ -137,6 +151,8 @@ class Node:
     store: SqlEventStore
     views: SqlViews
     identity: TokenIdentity
+    clock: TurnedClock
+    """That of tokens; the rest goes by the machine's."""
     model: ScriptedModel
     notebook: Notebook
     sockets: ChatSockets
@@ -206,7 +222,7 @@ async def _compose(
     more_routes: Sequence[ControllerRouterHandler],
 ) -> CrossOrigin:
     clock, ids, models = SystemClock(), TimeOrderedIds(), OneModel()
-    node.notebook, node.model = Notebook(), ScriptedModel()
+    node.notebook, node.model, node.clock = Notebook(), ScriptedModel(), TurnedClock()
     terms = Terms(
         currency="USD",
         starting_balance=5_000_000_000,
@@ -229,7 +245,7 @@ async def _compose(
     node.identity = identity = TokenIdentity(
         principals=store.principals,
         secret=SECRET,
-        tokens=TokenVerifier(SecretKey(SECRET), clock),
+        tokens=TokenVerifier(SecretKey(SECRET), node.clock),
         anon_policy=anon_policy,
     )
     turns = Turns(store, ids, SECRET)
@@ -266,7 +282,7 @@ async def _compose(
         principals=store.principals,
         incidents=incidents,
         counter=node.notebook,
-        clock=clock,
+        clock=node.clock,
         ids=ids,
         log_id=store.log_id,
         origins=origins,

@@ -27,8 +27,18 @@ async def start(node: Node, scenario: str, auth: dict[str, str], *more: str) -> 
     )
 
 
+async def next_of(client: Process) -> Any:
+    """The next thing that it saw."""
+    assert client.stdout is not None
+    return json.loads(await client.stdout.readline())
+
+
+async def greeting_of(client: Process) -> None:
+    assert [(await next_of(client))[0] for _ in range(2)] == ["session", "usage_info"]
+
+
 async def told_by(client: Process) -> list[Any]:
-    """All that it saw, once it has ended."""
+    """All else that it saw, once it has ended."""
     async with asyncio.timeout(30):
         output, errors = await client.communicate()
     assert client.returncode == 0, errors.decode()
@@ -68,11 +78,9 @@ def test_a_browser_comes_back_by_itself_when_a_node_goes_down(kind: str) -> None
     async def check() -> None:
         async with serving() as node:
             client = await start(node, "reconnects", {"anon_id": "visitor-1"}, kind)
-            assert client.stdout is not None
-            greeting = [json.loads(await client.stdout.readline()) for _ in range(2)]
-            assert [name for name, _ in greeting] == ["session", "usage_info"]
+            await greeting_of(client)
             node.sockets.announce_draining()
-            assert json.loads(await client.stdout.readline()) == ["server_draining", {}]
+            assert await next_of(client) == ["server_draining", {}]
             await node.sockets.close(2)
             told = await told_by(client)
             names = [name for name, *_ in told]
@@ -85,11 +93,14 @@ def test_a_browser_comes_back_by_itself_when_a_node_goes_down(kind: str) -> None
 
 def test_a_browser_whose_token_ran_out_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expiry, "GRACE", 0.2)
+    monkeypatch.setattr(expiry, "LONGEST_TIMER", 0.05)
 
     async def check() -> None:
         async with serving() as node:
-            auth = {"token": token("ada", expires_in=2)}
-            told = await told_by(await start(node, "expires", auth))
+            client = await start(node, "expires", {"token": token("ada")})
+            await greeting_of(client)
+            node.clock.turn(hours=2)
+            told = await told_by(client)
             assert ["disconnect", "io server disconnect"] in told
             assert told[-1] == ["active", False]
             (error,) = [payload for name, payload in told if name == "assistant_error"]

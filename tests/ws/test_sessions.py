@@ -121,45 +121,66 @@ def test_a_bug_while_connecting_is_told_by_its_incident(monkeypatch: pytest.Monk
 def test_a_socket_whose_token_runs_out_is_told_and_disconnected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(expiry, "GRACE", 0.3)
+    monkeypatch.setattr(expiry, "GRACE", 1.5)
+    monkeypatch.setattr(expiry, "LONGEST_TIMER", 0.05)
 
     async def check() -> None:
         async with (
             serving() as node,
-            connected(node, {"token": token("ada", expires_in=2)}) as idle,
-            connected(node, {"token": token("ada", expires_in=2)}) as busy,
+            connected(node, {"token": token("ada")}) as idle,
+            connected(node, {"token": token("ada")}) as busy,
+            connected(node, {"anon_id": "visitor-1"}) as visitor,
         ):
+            node.clock.turn(hours=2)
+            assert (await busy.ask("list_chats"))["error"]["code"] == "UNAUTHORIZED"
             error = await idle.hears("assistant_error")
             assert error["code"] == "UNAUTHORIZED"
-            assert (await busy.ask("list_chats"))["error"]["code"] == "UNAUTHORIZED"
             await until(lambda: not idle.socket.connected and not busy.socket.connected)
-            assert node.notebook.sockets == 0
             assert len(idle.payloads("assistant_error")) == 1
+            assert (await visitor.ask("list_chats"))["total"] == 0
+            assert node.notebook.sockets == 1
+
+    asyncio.run(check())
+
+
+def test_a_timer_goes_off_when_the_token_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiry, "GRACE", 0.0)
+
+    async def check() -> None:
+        async with (
+            serving() as node,
+            connected(node, {"token": token("ada", expires_in=3)}) as client,
+        ):
+            await until(lambda: not client.socket.connected)
+            assert (await client.hears("assistant_error"))["code"] == "UNAUTHORIZED"
 
     asyncio.run(check())
 
 
 def test_a_fresh_token_of_the_same_user_keeps_the_socket(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expiry, "GRACE", 5.0)
+    monkeypatch.setattr(expiry, "GRACE", 60.0)
+    monkeypatch.setattr(expiry, "LONGEST_TIMER", 0.05)
+    fresh = token("ada", expires_in=3 * 3600)
 
     async def check() -> None:
         async with (
             serving() as node,
-            connected(node, {"token": token("ada", expires_in=2)}) as early,
-            connected(node, {"token": token("ada", expires_in=2)}) as late,
+            connected(node, {"token": token("ada")}) as early,
+            connected(node, {"token": token("ada")}) as late,
         ):
             stolen = await early.ask("authenticate", {"token": token("eve")})
             assert stolen["error"]["code"] == "UNAUTHORIZED"
-            session = await early.ask("authenticate", {"token": token("ada")})
+            session = await early.ask("authenticate", {"token": fresh})
             assert session["principal"] == "user:ada"
             assert early.payloads("session")[1] == session
 
+            node.clock.turn(hours=2)
             await late.hears("assistant_error")
             created = await early.ask("create_chat")
             assert await early.hears("chat_created") == created
             # Nothing was pushed without a valid token; the new session says from where on.
             assert late.payloads("chat_created") == []
-            session = await late.ask("authenticate", {"token": token("ada")})
+            session = await late.ask("authenticate", {"token": fresh})
             assert session["position"] == created["position"]
             assert (await late.ask("list_chats"))["total"] == 1
             second = await late.ask("create_chat")
