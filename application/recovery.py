@@ -65,7 +65,7 @@ class Recovery:
                 consumption = await self._interrupted(chat, usage, row)
             await self._store.append(
                 Append(
-                    aggregates=(usage, chat),
+                    aggregates=(chat, usage),
                     meta=Meta(correlation=row.reply_id, causation=row.reply_id),
                     closes=row.reply_id,
                     address_refund=row.address if consumption is None else None,

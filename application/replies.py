@@ -242,17 +242,18 @@ class Replies:
                 if not fresh:
                     raise VersionConflict("what this process remembers may be old") from ended
                 return await self._ended_elsewhere(running, chat, text)
+            # The append's position is that of its last event, which is the account's.
+            behind = len(usage.pending_events)
             position = await self._store.append(
                 Append(
-                    # The chat last: the append's position is then that of the reply's end.
-                    aggregates=(usage, chat),
+                    aggregates=(chat, usage),
                     meta=running.meta,
                     lease=self._leases.lease,
                     closes=started.reply_id,
                     address_refund=running.address if consumption is None else None,
                 )
             )
-        return self._ending(running, chat, text, message_usage, position, at)
+        return self._ending(running, chat, text, message_usage, position - behind, at)
 
     async def _ended_elsewhere(self, running: Running, chat: Chat, text: str) -> Ending:
         """The chat was deleted, or a reaper took the reply for an orphan."""

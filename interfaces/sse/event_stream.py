@@ -11,6 +11,8 @@ from interfaces.sse.frames import KEEPALIVE
 KEEPALIVE_AFTER = 15.0
 READ_DEADLINE = 30.0
 """Seconds for which a client may leave a write unread before it is cut off."""
+SHORTEST_WAIT = 0.01
+
 
 Header = tuple[bytes, bytes]
 
@@ -79,11 +81,15 @@ class EventStream:
         loop = asyncio.get_running_loop()
         self._written = loop.time()
         while True:
-            patience = READ_DEADLINE if self._writing else KEEPALIVE_AFTER
-            left = self._written + patience - loop.time()
-            done, _ = await asyncio.wait(tasks, timeout=max(left, 0.01))
+            due = self._written + min(KEEPALIVE_AFTER, READ_DEADLINE)
+            done, _ = await asyncio.wait(
+                tasks,
+                timeout=max(due - loop.time(), SHORTEST_WAIT),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
             if done:
                 return
+            patience = READ_DEADLINE if self._writing else KEEPALIVE_AFTER
             if loop.time() - self._written < patience:
                 continue
             if self._writing:

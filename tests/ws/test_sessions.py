@@ -149,7 +149,7 @@ def test_a_timer_goes_off_when_the_token_does(monkeypatch: pytest.MonkeyPatch) -
     async def check() -> None:
         async with (
             serving() as node,
-            connected(node, {"token": token("ada", expires_in=3)}) as client,
+            connected(node, {"token": token("ada", expires_in=4)}) as client,
         ):
             await until(lambda: not client.socket.connected)
             assert (await client.hears("assistant_error"))["code"] == "UNAUTHORIZED"
