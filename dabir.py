@@ -5,13 +5,14 @@ What is heavy is imported where it is needed, so that operator's commands start 
 
 import asyncio
 import fcntl
+import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
 from application.errors import ConfigurationError
@@ -43,7 +44,7 @@ def mint(flags: MintFlags) -> str:
 
 
 def serve(flags: ServeFlags) -> int:
-    """Serve until told to stop; returns the exit code. Raises ConfigurationError."""
+    """Serve until told to stop, and end the process. Raises ConfigurationError."""
     import uvloop
 
     from infrastructure.observability import configure_logging
@@ -53,7 +54,18 @@ def serve(flags: ServeFlags) -> int:
     configure_logging()
     with only_server_of(settings.data_dir):
         uvloop.run(_serve(settings))
-    return 0
+    _leave()
+
+
+def _leave() -> NoReturn:
+    """End the process, now that all is closed.
+
+    Python would first tear down all that litellm loaded, which takes over a second of a deploy.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 @contextmanager
@@ -91,7 +103,7 @@ class Node:
         self.app: Any = None
         self.draining = False
         self.beside: dict[str, Callable[[], Awaitable[None]]] = {}
-        self.drains: list[Callable[[], Awaitable[None]]] = []
+        self.drains: dict[str, Callable[[], Awaitable[None]]] = {}
         self._observer = observer
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -110,8 +122,10 @@ class Node:
     async def drain(self) -> None:
         """Refuse new sends, let replies end, and leave in good order."""
         self.draining = True
-        for drain in self.drains:
+        for name, drain in self.drains.items():
+            self._observer.drains(name)
             await drain()
+        self._observer.drains("connections")
 
     async def end(self) -> None:
         for task in self._tasks:
@@ -299,7 +313,11 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
         "pushes": sockets.run,
         "model": get_ready,
     }
-    node.drains = [let_replies_run, turns.finish, close_sockets]
+    node.drains = {
+        "replies": let_replies_run,
+        "commands": turns.finish,
+        "sockets": close_sockets,
+    }
     closing.push_async_callback(node.end)
     return node
 

@@ -38,6 +38,10 @@ class NodeObserver:
             "reply ended", reply_id=str(started.reply_id), outcome=outcome, **_given(cause=cause)
         )
 
+    def drains(self, what: str) -> None:
+        """The node is going down, and this is what it waits for now."""
+        log.info("draining", waits_for=what)
+
     def fault(
         self,
         where: str,
