@@ -63,6 +63,28 @@ class Identity(Protocol):
         ...
 
 
+Deed = Literal["send", "request"]
+
+
+class RateLimits(Protocol):
+    """How often is too often. Each method raises RateLimited.
+
+    An address is an IPv4 address or an IPv6 /64.
+    """
+
+    async def admit(self, address: str) -> None:
+        """Count a request of an address, before it is known who makes it."""
+        ...
+
+    async def admit_stranger(self, address: str) -> None:
+        """Count one who was never seen before, or whose credentials were refused."""
+        ...
+
+    async def spend(self, deed: Deed, caller: Caller) -> None:
+        """Count what a caller does: a send or regeneration, or any other request."""
+        ...
+
+
 # The log
 
 

@@ -1,14 +1,13 @@
 """What the model is shown: a branch of the chat, trimmed to the model's context window."""
 
-import asyncio
 from collections import OrderedDict
-from typing import Protocol
 from uuid import UUID
 
 import msgspec
 
 from application.ports import ModelSpec, PromptMessage
 from application.queries import HistoryMessage, Views
+from application.token_count import TokenCounter, token_count
 
 PAGE = 64
 """Messages read at a time, upwards from the newest."""
@@ -17,12 +16,6 @@ MESSAGE_OVERHEAD = 6
 MARGIN = 8
 """One part in this many of the window is left free: other tokenizers count otherwise."""
 CACHED_COUNTS = 20_000
-COUNTED_INLINE = 2_000
-"""Characters up to which counting is quicker than a hop to a thread."""
-
-
-class TokenCounter(Protocol):
-    def count_tokens(self, text: str) -> int: ...
 
 
 class Assembled(msgspec.Struct, frozen=True):
@@ -57,7 +50,7 @@ class Prompts:
         tokens = 0
         if content is not None:
             newest_first.append(PromptMessage("user", content))
-            tokens = await self._count(content) + MESSAGE_OVERHEAD
+            tokens = await token_count(self._counter, content) + MESSAGE_OVERHEAD
         while parent_id is not None:
             page = await self._views.history(principal, chat_id, parent_id, PAGE)
             for message in page:
@@ -83,13 +76,8 @@ class Prompts:
     async def _count_once(self, message: HistoryMessage) -> int:
         known = self._counts.get(message.id)
         if known is None:
-            known = await self._count(message.content) + MESSAGE_OVERHEAD
+            known = await token_count(self._counter, message.content) + MESSAGE_OVERHEAD
             self._counts[message.id] = known
             if len(self._counts) > CACHED_COUNTS:
                 self._counts.popitem(last=False)
         return known
-
-    async def _count(self, text: str) -> int:
-        if len(text) <= COUNTED_INLINE:
-            return self._counter.count_tokens(text)
-        return await asyncio.to_thread(self._counter.count_tokens, text)

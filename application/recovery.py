@@ -8,8 +8,9 @@ from uuid import UUID
 from application.errors import StreamNotFound
 from application.insist import insist
 from application.live_replies import Observer
-from application.ports import Append, Clock, EventStore, LanguageModel, Meta, OpenReplyRow
+from application.ports import Append, Clock, EventStore, Meta, OpenReplyRow
 from application.settlement import consumption_of, end_hold, text_of
+from application.token_count import TokenCounter
 from application.turns import Turns
 from domain.chat import Chat
 from domain.usage import Consumption, Usage
@@ -24,7 +25,7 @@ class Recovery:
         self,
         store: EventStore,
         turns: Turns,
-        counter: LanguageModel,
+        counter: TokenCounter,
         clock: Clock,
         observer: Observer,
         owned: Callable[[UUID], bool],

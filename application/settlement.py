@@ -1,17 +1,17 @@
 """What a reply consumed, and how that ends its hold."""
 
-import asyncio
 from datetime import datetime
 from uuid import UUID
 
-from application.ports import LanguageModel, ProviderUsage
+from application.ports import ProviderUsage
 from application.queries import MessageUsageView, decimal_of
+from application.token_count import TokenCounter, token_count
 from domain.chat import MessageUsage
 from domain.usage import Consumption, Price, Usage
 
 
 async def consumption_of(
-    counter: LanguageModel,
+    counter: TokenCounter,
     model: str,
     price: Price,
     prompt_tokens: int,
@@ -28,8 +28,7 @@ async def consumption_of(
     usage = reported
     if usage is None:
         delivered = text_of(text) + text_of(reasoning)
-        completion_tokens = await asyncio.to_thread(counter.count_tokens, delivered)
-        usage = ProviderUsage(prompt_tokens, completion_tokens)
+        usage = ProviderUsage(prompt_tokens, await token_count(counter, delivered))
     return Consumption(
         model=model,
         price=price,
