@@ -88,11 +88,21 @@ def only_server_of(data_dir: Path) -> Iterator[None]:
 
 
 async def _serve(settings: "Settings") -> None:
+    from infrastructure.client_connections import Deadlines
     from infrastructure.server import server_for
+    from interfaces.ws.sockets import MAX_MESSAGE
 
     async with AsyncExitStack() as closing:
         node = await compose(settings, closing)
-        server = server_for(node.app, settings.host, settings.port, node.begin, node.drain)
+        server = server_for(
+            node.app,
+            settings.host,
+            settings.port,
+            node.begin,
+            node.drain,
+            deadlines=Deadlines(settings.request_timeout, settings.unread_timeout),
+            max_message=MAX_MESSAGE,
+        )
         await server.serve()
 
 
@@ -154,6 +164,7 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
     from infrastructure.observability import Metrics
     from infrastructure.observer import NodeObserver
     from infrastructure.projections.views import SqlViews
+    from infrastructure.rate_limits import CountedRates
     from infrastructure.settings import load_secret
     from infrastructure.system import SystemClock, TimeOrderedIds
     from interfaces.http.answers import count_answers
@@ -163,6 +174,7 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
     from interfaces.http.routes import build_http_routes
     from interfaces.http.schema import openapi_config
     from interfaces.incidents import Incidents
+    from interfaces.open_connections import OpenConnections
     from interfaces.origins import Origins
     from interfaces.sse.attach import Attaching
     from interfaces.sse.messages import MessageRoutes, message_router
@@ -199,8 +211,9 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
         currency=terms.currency,
     )
     closing.push_async_callback(views.close)
+    limits = CountedRates.configured(settings)
     identity = TokenIdentity.configured(
-        settings, principals=store.principals, secret=secret, clock=clock
+        settings, principals=store.principals, secret=secret, clock=clock, limits=limits
     )
     gateway = LitellmGateway(
         catalogue,
@@ -218,7 +231,7 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
         store.leases, UUID(store.log_id), settings.lease, observer, lambda: replies.lose_all()
     )
     replies = Replies(store, turns, gateway, catalogue, live, clock, lease, observer)
-    recovery = Recovery(store, turns, gateway, clock, observer, replies.owns)
+    recovery = Recovery(store, turns, gateway, clock, observer, replies.owns, replies.abandoned)
     await lease.take()
     closing.push_async_callback(lease.give_up)
     chat_commands = ChatCommands(
@@ -232,6 +245,7 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
         accounts,
         catalogue,
         views,
+        store.principals,
         clock,
         ids,
         lease,
@@ -241,7 +255,7 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
     usage_commands = UsageCommands(turns, accounts, clock)
 
     incidents = Incidents(observer, ids)
-    callers = Callers(identity, settings.trusted_proxies, ids)
+    callers = Callers(identity, settings.trusted_proxies, ids, limits)
     tokens = StreamTokens(secret)
     streams = ReplyStreams(live, views, store.principals, tokens)
     attaching = Attaching(streams, views, tokens, clock)
@@ -264,9 +278,20 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
         log_id=store.log_id,
         origins=origins,
         trusted=settings.trusted_proxies,
+        limits=limits,
+        open_sockets=OpenConnections(settings.open_sockets, settings.address_open_sockets),
     )
     messages = message_router(
-        MessageRoutes(message_commands, streams, attaching, tokens, callers, incidents, metrics),
+        MessageRoutes(
+            message_commands,
+            streams,
+            attaching,
+            tokens,
+            callers,
+            incidents,
+            metrics,
+            OpenConnections(settings.open_streams, settings.address_open_streams),
+        ),
         StreamRefusals(incidents, sockets.tell),
     )
     others = build_http_routes(
@@ -302,8 +327,11 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
     async def close_sockets() -> None:
         await sockets.close(SOCKETS_CLOSE_WITHIN)
 
-    async def let_replies_run() -> None:
+    async def tell_sockets() -> None:
         sockets.announce_draining()
+        await turns.finish()
+
+    async def let_replies_run() -> None:
         await replies.drain(settings.grace)
 
     node.beside = {
@@ -314,8 +342,8 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
         "model": get_ready,
     }
     node.drains = {
+        "commands": tell_sockets,
         "replies": let_replies_run,
-        "commands": turns.finish,
         "sockets": close_sockets,
     }
     closing.push_async_callback(node.end)

@@ -11,8 +11,8 @@ default:
 serve *flags: (_install "serve")
     .venv/bin/dabir serve {{flags}}
 
-# Everything that tests and checks need: Python packages, Node packages
-setup: (_install "dev")
+# Everything that tests and checks need: Python packages, Node packages, Chromium and nginx
+setup: (_install "dev") (_programs "chromium" "nginx")
     cd tests/clients && { cmp -s package-lock.json node_modules/.installed-lock || { npm ci --silent && cp package-lock.json node_modules/.installed-lock; }; }
 
 # Run the tests (arguments go to pytest)
@@ -46,3 +46,21 @@ _install which:
     test -x {{python}} || uv venv --quiet --python '>=3.11' .venv
     uv pip install --quiet --python {{python}} --require-hashes -r requirements/{{which}}.txt
     test -x .venv/bin/dabir || uv pip install --quiet --python {{python}} --no-deps --no-build-isolation -e .
+
+# Debian keeps nginx in /usr/sbin, which is not on everyone's path.
+[private]
+_programs +names:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    PATH="$PATH:/usr/sbin"
+    missing=()
+    for name in {{names}}; do command -v "$name" >/dev/null || missing+=("$name"); done
+    [ ${#missing[@]} -gt 0 ] || exit 0
+    if ! command -v apt-get >/dev/null; then
+        echo "The tests need ${missing[*]}: install them, so that they are on the path." >&2
+        exit 1
+    fi
+    as_root=(env DEBIAN_FRONTEND=noninteractive)
+    [ "$(id -u)" = 0 ] || as_root=(sudo "${as_root[@]}")
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

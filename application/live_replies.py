@@ -1,6 +1,5 @@
 """The port to replies under way: their text while it grows, and how they end."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -58,8 +57,6 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     content: str
     message: MessageView
     error: str | None = None
-    deleted: bool = False
-    """The chat was deleted while the reply was under way."""
 
 
 class LiveReplies(Protocol):
@@ -70,8 +67,6 @@ class LiveReplies(Protocol):
     def close(self, reply_id: UUID) -> None:
         """Forget an ended reply; those who follow it keep what they hold."""
         ...
-
-    def all(self) -> Sequence[LiveReply]: ...
 
 
 class LeaseHolder(Protocol):

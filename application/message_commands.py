@@ -13,6 +13,7 @@ from application.commands import Regenerate, SendMessage, StopReply
 from application.errors import (
     ContentTooLarge,
     InvalidRequest,
+    ModelNotFound,
     ReplyNotFound,
     ServerDraining,
 )
@@ -26,6 +27,7 @@ from application.ports import (
     Ids,
     Models,
     ModelSpec,
+    Principals,
     Prompt,
     ReplyOpened,
 )
@@ -33,7 +35,7 @@ from application.prompts import Assembled, Prompts
 from application.queries import Views
 from application.replies import Replies
 from application.turns import Attempt, Decision, Outcome, Turns
-from domain.chat import Chat, Parameters
+from domain.chat import Chat, ChatNotFound, Parameters
 
 TITLE_LENGTH = 60
 
@@ -53,6 +55,7 @@ class MessageCommands:
         accounts: Accounts,
         models: Models,
         views: Views,
+        principals: Principals,
         clock: Clock,
         ids: Ids,
         leases: LeaseHolder,
@@ -66,6 +69,7 @@ class MessageCommands:
         self._accounts = accounts
         self._models = models
         self._views = views
+        self._principals = principals
         self._clock = clock
         self._ids = ids
         self._leases = leases
@@ -101,7 +105,7 @@ class MessageCommands:
             self._refuse_when_draining()
             at = self._clock.now()
             chat = await self._chat(command, chat_id, caller, at, attempt.fresh)
-            model = self._models.get(command.model or chat.state.model or self._models.default)
+            model = self._model(command.model, chat)
             parent_id = chat.place_of_new_message(command.parent_id, command.edit_of)
             prompt = await self._assemble(command, caller, chat, model, parent_id, command.content)
             user_message_id, message_id, reply_id = message_ids
@@ -137,7 +141,8 @@ class MessageCommands:
             return await self._begin(attempt, command, caller, chat, model, prompt, reply)
 
         request = msgspec.structs.replace(command, client_message_id=None)
-        return await self._turns.carry_out(caller, request, key, StartedReply, decide)
+        outcome = await self._turns.carry_out(caller, request, key, StartedReply, decide)
+        return await self._still_own(outcome, caller)
 
     async def regenerate(
         self, command: Regenerate, caller: Caller, key: str | None
@@ -149,7 +154,7 @@ class MessageCommands:
             self._refuse_when_draining()
             at = self._clock.now()
             chat = await load_own_chat(self._store, command.chat_id, caller, attempt.fresh)
-            model = self._models.get(command.model or chat.state.model or self._models.default)
+            model = self._model(command.model, chat)
             replaces = chat.replaceable(command.message_id)
             user_message_id = chat.state.messages[replaces].parent_id
             assert user_message_id is not None
@@ -176,7 +181,8 @@ class MessageCommands:
             )
             return await self._begin(attempt, command, caller, chat, model, prompt, reply)
 
-        return await self._turns.carry_out(caller, command, key, StartedReply, decide)
+        outcome = await self._turns.carry_out(caller, command, key, StartedReply, decide)
+        return await self._still_own(outcome, caller)
 
     async def stop(self, command: StopReply, caller: Caller) -> Stopping:
         """Ask the owner of a reply to end it. Raises ReplyNotFound, ChatNotFound."""
@@ -224,6 +230,28 @@ class MessageCommands:
         if reply is None or reply.owner != caller.principal.id:
             raise ReplyNotFound("There is no such reply.")
         return command.reply_id, reply.chat_id
+
+    async def _still_own(
+        self, outcome: Outcome[StartedReply], caller: Caller
+    ) -> Outcome[StartedReply]:
+        """A repeated command finds its reply only while the chat is the caller's."""
+        if outcome.repeated:
+            owner = await self._principals.owner_of(outcome.result.chat_id)
+            if owner != caller.principal.id:
+                raise ChatNotFound(outcome.result.chat_id)
+        return outcome
+
+    def _model(self, named: str | None, chat: Chat) -> ModelSpec:
+        """The model named, the chat's last, or the default. Raises ModelNotFound for a named one.
+
+        A chat outlives the model it was held with: what is no longer offered gives way.
+        """
+        if named is None and chat.state.model is not None:
+            try:
+                return self._models.get(chat.state.model)
+            except ModelNotFound:
+                return self._models.get(self._models.default)
+        return self._models.get(named or self._models.default)
 
     async def _chat(
         self, command: SendMessage, chat_id: UUID, caller: Caller, at: datetime, fresh: bool

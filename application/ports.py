@@ -50,7 +50,8 @@ class Identity(Protocol):
     async def identify(self, credentials: Credentials, correlation: UUID) -> Caller:
         """Who calls; mints an anonymous id for who gave nothing.
 
-        Raises Unauthorized (a bad token is never downgraded), InvalidRequest (a bad anonymous id).
+        Raises Unauthorized (a bad token is never downgraded), InvalidRequest (a bad anonymous id),
+        RateLimited.
         """
         ...
 

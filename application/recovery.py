@@ -2,12 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from uuid import UUID
 
-from application.errors import StreamNotFound
-from application.insist import insist
-from application.live_replies import Observer
+from application.errors import VersionConflict
+from application.live_replies import LiveReply, Observer
 from application.ports import Append, Clock, EventStore, Meta, OpenReplyRow
 from application.settlement import consumption_of, end_hold, text_of
 from application.token_count import TokenCounter
@@ -16,10 +14,16 @@ from domain.chat import Chat
 from domain.usage import Consumption, Usage
 
 REAP_INTERVAL = 2.0
+RETRY_AFTER = 60.0
+"""Seconds until a reply that could not be ended is tried again."""
 
 
 class Recovery:
-    """`owned` tells whether this node is answering a reply right now."""
+    """Ends the replies of nodes that are gone.
+
+    `owned` tells whether this node is answering a reply right now, `abandoned` what it held of one
+    that it lost with its lease.
+    """
 
     def __init__(
         self,
@@ -29,6 +33,7 @@ class Recovery:
         clock: Clock,
         observer: Observer,
         owned: Callable[[UUID], bool],
+        abandoned: Callable[[UUID], LiveReply | None],
     ) -> None:
         self._store = store
         self._turns = turns
@@ -36,6 +41,8 @@ class Recovery:
         self._clock = clock
         self._observer = observer
         self._owned = owned
+        self._abandoned = abandoned
+        self._not_before: dict[UUID, float] = {}
 
     async def keep_reaping(self) -> None:
         """End orphans, now and every few seconds."""
@@ -48,18 +55,22 @@ class Recovery:
 
     async def reap(self) -> None:
         """End every reply whose node is gone, with its text and one settlement."""
+        now = asyncio.get_running_loop().time()
         for row in await self._store.open_replies():
-            if not self._owned(row.reply_id):
-                await insist(partial(self._interrupt, row), row.reply_id, self._observer)
-
-    async def _interrupt(self, row: OpenReplyRow, _fresh: bool) -> None:
-        async with self._turns.of(row.payer):
+            if self._owned(row.reply_id) or now < self._not_before.get(row.reply_id, 0.0):
+                continue
             try:
-                chat = await self._store.load(Chat, row.chat_id, fresh=True)
-                usage = await self._store.load(Usage, row.payer, fresh=True)
-            except StreamNotFound as error:
+                await self._interrupt(row)
+            except VersionConflict:
+                continue  # somebody else ends it, or the next round does
+            except Exception as error:  # noqa: BLE001 - a supervisor: one must not keep the others
+                self._not_before[row.reply_id] = now + RETRY_AFTER
                 self._observer.fault("reaper", error, row.reply_id)
-                return
+
+    async def _interrupt(self, row: OpenReplyRow) -> None:
+        async with self._turns.of(row.payer):
+            chat = await self._store.load(Chat, row.chat_id, fresh=True)
+            usage = await self._store.load(Usage, row.payer, fresh=True)
             reply = chat.state.reply
             consumption = None
             if reply is not None and reply.reply_id == row.reply_id:
@@ -75,23 +86,31 @@ class Recovery:
 
     async def _interrupted(self, chat: Chat, usage: Usage, row: OpenReplyRow) -> Consumption | None:
         # Priced as when it was held: the models may have changed since.
-        quote = usage.state.holds[row.reply_id].quote
+        quote = usage.quote_of(row.reply_id)
+        text, reasoning = self._kept(row)
         consumption = await consumption_of(
             self._counter,
             quote.model,
             quote.price,
             quote.prompt_tokens,
-            row.text,
-            row.reasoning,
+            text,
+            reasoning,
             None,
         )
         at = self._clock.now()
         cost = end_hold(usage, row.reply_id, row.chat_id, consumption, "interrupted", at)
         chat.interrupt_reply(
             row.reply_id,
-            text_of(row.text),
-            text_of(row.reasoning) or None,
+            text_of(text),
+            text_of(reasoning) or None,
             cost,
             at,
         )
         return consumption
+
+    def _kept(self, row: OpenReplyRow) -> tuple[bytes, bytes]:
+        """The longer of the last checkpoint and what this process still holds."""
+        live = self._abandoned(row.reply_id)
+        if live is not None and len(live.text) >= len(row.text):
+            return bytes(live.text), bytes(live.reasoning)
+        return row.text, row.reasoning

@@ -34,12 +34,22 @@ from application.ports import (
     ProviderUsage,
 )
 from application.queries import MessageView
-from application.settlement import consumption_of, end_hold, text_of, usage_view
+from application.settlement import (
+    consumption_of,
+    end_hold,
+    is_given_back,
+    text_of,
+    usage_view,
+)
 from application.turns import Turns
 from domain.chat import STOPPED, Chat, MessageUsage, ReplyNotOpen
 from domain.usage import Consumption, HoldNotOpen, Usage
 
 CHECKPOINT_INTERVAL = 0.25
+CHECKPOINTED_PER_SECOND = 100_000
+"""Bytes of one reply written to checkpoints in a second: a long text is kept less often."""
+LONGEST_ANSWER = 8_000_000
+"""Bytes of text and reasoning: a model that goes on after that is broken."""
 
 Cut = Literal["stopped", "interrupted", "deleted", "lease-lost"]
 """Why a reply is ended before its model has finished."""
@@ -64,9 +74,13 @@ class Running(msgspec.Struct):
     meta: Meta
     address: bytes | None
     answer: Answer
-    pulling: "asyncio.Task[None] | None" = None
+    over: asyncio.Event
+    """Set when the answer has ended, or was cut."""
+    pulled: bool = False
+    """The model has said all it had to say, or failed."""
     cut: Cut | None = None
     checkpointed: int = 0
+    checkpoint_due: float = 0.0
 
 
 class Replies:
@@ -91,6 +105,9 @@ class Replies:
         self._observer = observer
         self._running: dict[UUID, Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._upstreams: set[asyncio.Task[None]] = set()
+        self._abandoned: dict[UUID, LiveReply] = {}
+        self._closing = False
 
     # What commands use
 
@@ -110,23 +127,25 @@ class Replies:
             meta=msgspec.structs.replace(meta, causation=started.reply_id, actor=None),
             address=address,
             answer=Answer(started.model),
+            over=asyncio.Event(),
         )
         self._running[started.reply_id] = running
         self._observer.reply_started(started)
+        if self._closing:
+            self.cut(started.reply_id, "interrupted")
         task = asyncio.create_task(self._own(running), name=f"reply {started.reply_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def cut(self, reply_id: UUID, why: Cut) -> None:
-        """End a reply of this node early; nothing happens where it is not this node's."""
+        """End a reply of this node early.
+
+        Nothing happens where it is not this node's, or its answer is complete already.
+        """
         running = self._running.get(reply_id)
-        if running is None or running.cut is not None:
-            return
-        if running.pulling is None:
+        if running is not None and running.cut is None and not running.pulled:
             running.cut = why
-        elif not running.pulling.done():
-            running.cut = why
-            running.pulling.cancel()
+            running.over.set()
 
     async def settle_deleted(self, usage: Usage, reply_id: UUID, chat_id: UUID) -> bytes | None:
         """End the hold of a reply whose chat is being deleted, by what was delivered.
@@ -135,8 +154,9 @@ class Replies:
         """
         running = self._running.get(reply_id)
         consumption = await self._consumption(running) if running else None
-        end_hold(usage, reply_id, chat_id, consumption, "chat-deleted", self._clock.now())
-        return running.address if running and consumption is None else None
+        end_hold(usage, reply_id, chat_id, consumption, "deleted", self._clock.now())
+        refunds = is_given_back(consumption, "deleted")
+        return running.address if running and refunds else None
 
     def owns(self, reply_id: UUID) -> bool:
         return reply_id in self._running
@@ -146,13 +166,23 @@ class Replies:
         return len(self._running)
 
     async def drain(self, grace: float) -> None:
-        """Let replies run for `grace` seconds, interrupt the rest, and return when all ended."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace)
+        """Let replies run for `grace` seconds, interrupt the rest, and return when all ended.
+
+        A reply that is still begun after that is interrupted at once.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace
+        while self._tasks and (left := deadline - loop.time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left)
+        self._closing = True
         for reply_id in list(self._running):
             self.cut(reply_id, "interrupted")
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    def abandoned(self, reply_id: UUID) -> LiveReply | None:
+        """What this node held of a reply that it lost with its lease."""
+        return self._abandoned.pop(reply_id, None)
 
     # The owner's task
 
@@ -164,7 +194,7 @@ class Replies:
                 raise LeaseLost("the node lost its lease")
             ending = await insist(partial(self._end, running), started.reply_id, self._observer)
         except LeaseLost:
-            running.cut = "lease-lost"
+            self._abandoned[started.reply_id] = running.live
             ending = None
         finally:
             self._running.pop(started.reply_id, None)
@@ -174,29 +204,42 @@ class Replies:
         self._observer.reply_ended(started, outcome, running.answer.cause)
 
     async def _stream(self, running: Running) -> None:
-        """Pull the answer; returns when it ended, failed, or was cut."""
-        running.pulling = asyncio.create_task(self._pull(running))
-        if running.cut is not None:
-            running.pulling.cancel()
-        await asyncio.wait({running.pulling})
-        if running.pulling.cancelled():
-            if running.cut is None:  # nobody asked for it: the loop is being torn down
+        """Pull the answer; returns when it ended, failed, or was cut.
+
+        Closing the connection upstream is not waited for: it may take longer than a stop may.
+        """
+        if running.cut is None:
+            pulling = asyncio.create_task(self._pull(running))
+            self._upstreams.add(pulling)
+            pulling.add_done_callback(partial(self._pulled, running))
+            await running.over.wait()
+            if not running.pulled:
+                pulling.cancel()
+
+    def _pulled(self, running: Running, pulling: "asyncio.Task[None]") -> None:
+        self._upstreams.discard(pulling)
+        error = None if pulling.cancelled() else pulling.exception()
+        if running.cut is None:
+            running.pulled = True
+            if pulling.cancelled():  # nobody asked for it: the loop is being torn down
                 running.cut = "interrupted"
-            return
-        running.cut = None  # it came too late
-        error = running.pulling.exception()
         if isinstance(error, ModelFailure):
             running.answer.failure, running.answer.cause = error.code, error.cause
         elif error is not None:
             running.answer.failure, running.answer.cause = "INTERNAL", type(error).__name__
             self._observer.fault("reply", error, running.live.started.reply_id)
+        running.over.set()
 
     async def _pull(self, running: Running) -> None:
         live, answer = running.live, running.answer
         began = asyncio.get_running_loop().time()
         async with aclosing(self._model.reply(running.prompt)) as deltas:
             async for delta in deltas:
+                if running.cut is not None:
+                    return
                 if delta.text or delta.reasoning:
+                    if len(live.text) + len(live.reasoning) > LONGEST_ANSWER:
+                        raise ModelFailure("PROVIDER_ERROR", "the answer has no end")
                     if not live.text and not live.reasoning:
                         elapsed = asyncio.get_running_loop().time() - began
                         self._observer.first_token(live.started, elapsed)
@@ -217,14 +260,15 @@ class Replies:
             chat = await self._store.load(Chat, started.chat_id, fresh=fresh)
             usage = await self._store.load(Usage, started.payer, fresh=fresh)
             at = self._clock.now()
-            reason = answer.failure or running.cut or "no-output"
+            reason = running.cut or answer.failure or "no-output"
             try:
                 message_usage = end_hold(
                     usage, started.reply_id, started.chat_id, consumption, reason, at
                 )
+                refunds = is_given_back(consumption, reason)
                 if running.cut == "interrupted":
                     chat.interrupt_reply(started.reply_id, text, reasoning, message_usage, at)
-                elif answer.failure is not None and running.cut != "stopped":
+                elif answer.failure is not None and running.cut is None:
                     chat.fail_reply(
                         started.reply_id, answer.failure, text, reasoning, message_usage, at
                     )
@@ -250,7 +294,7 @@ class Replies:
                     meta=running.meta,
                     lease=self._leases.lease,
                     closes=started.reply_id,
-                    address_refund=running.address if consumption is None else None,
+                    address_refund=running.address if refunds else None,
                 )
             )
         return self._ending(running, chat, text, message_usage, position - behind, at)
@@ -261,7 +305,7 @@ class Replies:
             raise LeaseLost("another node has ended this reply")
         head = await self._store.head()
         ending = self._ending(running, chat, text, None, head, self._clock.now())
-        return msgspec.structs.replace(ending, error="CHAT_NOT_FOUND", deleted=True)
+        return msgspec.structs.replace(ending, error="CHAT_NOT_FOUND")
 
     def _ending(
         self,
@@ -327,10 +371,12 @@ class Replies:
             await self._checkpoint()
 
     async def _checkpoint(self) -> None:
+        now = asyncio.get_running_loop().time()
         grown = [
             running
             for running in self._running.values()
             if len(running.live.text) + len(running.live.reasoning) > running.checkpointed
+            and now >= running.checkpoint_due
         ]
         if not grown:
             return
@@ -346,6 +392,7 @@ class Replies:
         else:
             for running, (_, text, reasoning) in zip(grown, drafts, strict=True):
                 running.checkpointed = len(text) + len(reasoning)
+                running.checkpoint_due = now + running.checkpointed / CHECKPOINTED_PER_SECOND
 
     def lose_all(self) -> None:
         """The node's lease is gone: stop what another node may end, and send followers to it."""

@@ -9,6 +9,8 @@ from application.token_count import TokenCounter, token_count
 from domain.chat import MessageUsage
 from domain.usage import Consumption, Price, Usage
 
+ENDED_BY_SOMEBODY = ("stopped", "deleted")
+
 
 async def consumption_of(
     counter: TokenCounter,
@@ -38,6 +40,11 @@ async def consumption_of(
     )
 
 
+def is_given_back(consumption: Consumption | None, reason: str) -> bool:
+    """Whether a message of an allowance is: for what failed, not for what somebody ended."""
+    return consumption is None and reason not in ENDED_BY_SOMEBODY
+
+
 def end_hold(
     usage: Usage,
     reply_id: UUID,
@@ -48,10 +55,16 @@ def end_hold(
 ) -> MessageUsage | None:
     """Settle by what was consumed, or release in full. Raises HoldNotOpen.
 
-    Returns what the message cost, as billed; None where nothing is.
+    A visitor who stops a reply before its first word has used the allowance all the same: the
+    model was called. Returns what the message cost, as billed; None where nothing is.
     """
     if consumption is None:
-        usage.release(reply_id, chat_id, reason, at)
+        if usage.state.kind == "anonymous" and not is_given_back(consumption, reason):
+            quote = usage.quote_of(reply_id)
+            nothing = Consumption(quote.model, quote.price, 0, 0, estimated=True)
+            usage.settle(reply_id, chat_id, nothing, at)
+        else:
+            usage.release(reply_id, chat_id, reason, at)
         return None
     return MessageUsage(
         prompt_tokens=consumption.prompt_tokens,

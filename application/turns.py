@@ -11,7 +11,12 @@ from uuid import UUID
 import msgspec
 
 from application.commands import Command
-from application.errors import CommandRepeated, IdempotencyKeyReused, VersionConflict
+from application.errors import (
+    CommandRepeated,
+    IdempotencyKeyReused,
+    LeaseLost,
+    VersionConflict,
+)
 from application.ports import (
     Append,
     Caller,
@@ -27,6 +32,7 @@ R = TypeVar("R")
 
 DEADLINE = 10.0
 """Seconds for which a command is decided again over conflicts with other processes."""
+LEASE_RETRY = 0.2
 
 
 class Decision(msgspec.Struct, Generic[R], frozen=True):
@@ -96,8 +102,8 @@ class Turns:
         return await asyncio.shield(task)
 
     async def finish(self) -> None:
-        """Return when every command under way has ended."""
-        while self._running:
+        """Return when every command that is under way now has ended."""
+        if self._running:
             await asyncio.wait(self._running)
 
     def _running_ended(self, task: asyncio.Task[Any]) -> None:
@@ -150,6 +156,11 @@ class Turns:
                 if final or loop.time() > deadline:
                     raise
                 attempt = msgspec.structs.replace(attempt, fresh=True)
+            except LeaseLost:
+                # Taken anew within a third of its duration, by whoever keeps it.
+                if loop.time() > deadline:
+                    raise
+                await asyncio.sleep(LEASE_RETRY)
 
     async def _repeated(self, attempt: "Attempt", result_type: type[R]) -> Outcome[R] | None:
         record = await self._store.recall(attempt.key)

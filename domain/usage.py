@@ -229,6 +229,10 @@ class Usage(Aggregate):
         resets_at = self.state.resets_at
         return resets_at if resets_at and at < resets_at else None
 
+    def quote_of(self, hold_id: UUID) -> Quote:
+        """What an open hold was reckoned from. Raises HoldNotOpen."""
+        return self._open_hold(hold_id).quote
+
     def settle(self, hold_id: UUID, chat_id: UUID, consumption: Consumption, at: datetime) -> int:
         """End a hold by what was consumed, at most by what was held.
 

@@ -6,15 +6,24 @@ import re
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from ipaddress import IPv6Address, IPv6Network, ip_address
 from uuid import UUID
 
 from joserfc import jwt
 
+from application.client_address import limited_address
 from application.errors import ConfigurationError, InvalidRequest, Unauthorized
-from application.ports import Caller, Clock, Credentials, Identity, Principals
+from application.ports import (
+    Caller,
+    Clock,
+    Credentials,
+    Identity,
+    Principal,
+    Principals,
+    RateLimits,
+)
 from infrastructure.identity_keys import Keys, SecretKey, key_set, shared_key
 from infrastructure.identity_tokens import TokenVerifier, VerifiedToken, is_subject
+from infrastructure.rate_limits import UNLIMITED
 from infrastructure.settings import AnonymousPolicy, Settings
 from infrastructure.settings_values import parse_duration
 
@@ -35,15 +44,23 @@ class TokenIdentity(Identity):
         secret: bytes,
         tokens: TokenVerifier | None = None,
         anon_policy: AnonymousPolicy = "open",
+        limits: RateLimits = UNLIMITED,
     ) -> None:
         self._principals = principals
         self._secret = secret
         self._tokens = tokens
         self._signed_only = anon_policy == "signed"
+        self._limits = limits
 
     @classmethod
     def configured(
-        cls, settings: Settings, *, principals: Principals, secret: bytes, clock: Clock
+        cls,
+        settings: Settings,
+        *,
+        principals: Principals,
+        secret: bytes,
+        clock: Clock,
+        limits: RateLimits,
     ) -> "TokenIdentity":
         """As the settings say. Raises ConfigurationError for keys that are of no use."""
         return cls(
@@ -51,30 +68,55 @@ class TokenIdentity(Identity):
             secret=secret,
             tokens=token_verifier(settings, clock),
             anon_policy=settings.anon_policy,
+            limits=limits,
         )
 
     async def identify(self, credentials: Credentials, correlation: UUID) -> Caller:
-        """Beside what the port names: raises KeysUnavailable while no key set could be read."""
-        address = _limited_address(credentials.address)
-        if credentials.token:
-            token = await self._verify(credentials.token)
-            return Caller(
-                principal=await self._principals.resolve("user", token.subject),
-                address=address,
-                correlation=correlation,
-                expires_at=token.expires_at,
-                claimable=self._claimable(credentials.anon_id),
-                scopes=token.scopes,
-            )
-        anon_id = credentials.anon_id or self.mint_anonymous()
-        if credentials.anon_id:
-            self._check_anonymous(anon_id)
+        """Beside what the port names: raises RateLimited for an address that asks too often, and
+        KeysUnavailable while no key set could be read.
+        """
+        address = limited_address(credentials.address)
+        await self._limits.admit(address)
+        try:
+            if credentials.token:
+                return await self._user(
+                    credentials.token, credentials.anon_id, address, correlation
+                )
+            return await self._anonymous(credentials.anon_id, address, correlation)
+        except (Unauthorized, InvalidRequest):
+            await self._limits.admit_stranger(address)
+            raise
+
+    async def _user(
+        self, written: str, anon_id: str | None, address: str, correlation: UUID
+    ) -> Caller:
+        token = await self._verify(written)
         return Caller(
-            principal=await self._principals.resolve("anonymous", anon_id),
+            principal=await self._principals.resolve("user", token.subject),
             address=address,
             correlation=correlation,
-            minted=not credentials.anon_id,
+            expires_at=token.expires_at,
+            claimable=self._claimable(anon_id),
+            scopes=token.scopes,
         )
+
+    async def _anonymous(self, given: str | None, address: str, correlation: UUID) -> Caller:
+        if given:
+            self._check_anonymous(given)
+        return Caller(
+            principal=await self._visitor(given or self.mint_anonymous(), address),
+            address=address,
+            correlation=correlation,
+            minted=not given,
+        )
+
+    async def _visitor(self, anon_id: str, address: str) -> Principal:
+        """Limited before a row is written: else anybody could fill the database with visitors."""
+        known = await self._principals.find("anonymous", anon_id)
+        if known is not None:
+            return known
+        await self._limits.admit_stranger(address)
+        return await self._principals.resolve("anonymous", anon_id)
 
     def mint_anonymous(self) -> str:
         token = secrets.token_hex(16)
@@ -121,20 +163,6 @@ def token_verifier(settings: Settings, clock: Clock) -> TokenVerifier | None:
     else:
         return None
     return TokenVerifier(keys, clock, settings.jwt_issuer, settings.jwt_audience)
-
-
-def _limited_address(address: str) -> str:
-    """An IPv4 address, or the /64 of an IPv6 one: what one customer usually holds."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        # A Unix socket has no peer. All such callers share one allowance.
-        return "unknown"
-    if isinstance(parsed, IPv6Address):
-        if parsed.ipv4_mapped is None:
-            return str(IPv6Network((int(parsed), 64), strict=False))
-        parsed = parsed.ipv4_mapped
-    return str(parsed)
 
 
 def mint_token(settings: Settings, sub: str, scopes: Sequence[str], expires: str) -> str:

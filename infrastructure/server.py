@@ -9,6 +9,8 @@ import structlog
 import uvicorn
 from uvicorn._types import ASGIApplication
 
+from infrastructure.client_connections import Deadlines, PatientWebSocket, patient_http
+
 log = structlog.get_logger()
 
 
@@ -69,14 +71,23 @@ def server_for(
     port: int,
     listening: Callable[[], None],
     drain: Callable[[], Awaitable[None]],
+    *,
+    deadlines: Deadlines,
+    max_message: int,
 ) -> DrainingServer:
-    """A server with the settings that streams need; `listening` is called once the port is open."""
+    """A server with the settings that streams need; `listening` is called once the port is open.
+
+    `max_message`: bytes of one message on a WebSocket.
+    """
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
-        http="httptools",
-        ws="websockets-sansio",
+        http=patient_http(deadlines),
+        ws=PatientWebSocket,
+        ws_max_size=max_message,
+        # Engine.IO has pings of its own.
+        ws_ping_interval=None,
         lifespan="off",
         log_config=None,
         access_log=False,

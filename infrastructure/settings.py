@@ -40,6 +40,12 @@ Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
 AnonymousPolicy = Literal["open", "signed"]
 
 
+def _a_limit(default: int) -> Any:
+    return Field(
+        default, ge=0, le=10_000_000, description="a whole number from 0 (no limit) to 10000000"
+    )
+
+
 class Settings(BaseSettings):
     """All settings, checked. A field's description says what is allowed, as errors quote it.
 
@@ -105,6 +111,17 @@ class Settings(BaseSettings):
     max_content: WholeNumber = Field(
         100_000, ge=1, le=10_000_000, description="a whole number from 1 to 10000000 (characters)"
     )
+    send_rate: WholeNumber = _a_limit(120)
+    request_rate: WholeNumber = _a_limit(1200)
+    address_send_rate: WholeNumber = _a_limit(1200)
+    address_request_rate: WholeNumber = _a_limit(12_000)
+    address_strangers: WholeNumber = _a_limit(1000)
+    open_streams: WholeNumber = _a_limit(100)
+    open_sockets: WholeNumber = _a_limit(100)
+    address_open_streams: WholeNumber = _a_limit(2000)
+    address_open_sockets: WholeNumber = _a_limit(5000)
+    request_timeout: Seconds = Field(30.0, gt=0, description="a duration above zero, such as 30s")
+    unread_timeout: Seconds = Field(30.0, gt=0, description="a duration above zero, such as 30s")
 
     def __init__(self, **flags: Any) -> None:
         given = {name: value for name, value in flags.items() if value is not None}

@@ -12,8 +12,18 @@ CLIENTS = Path(__file__).parent / "clients"
 
 def run(service: Service, scenario: str, who: str, argument: str = "") -> list[tuple[str, Any]]:
     """What the client saw, in order."""
+    return run_at(service.url, scenario, who, argument)
+
+
+def run_at(url: str, scenario: str, who: str, argument: str = "") -> list[tuple[str, Any]]:
+    """The same for a server behind something else."""
+    return [tuple(seen) for seen in lines("run.mjs", scenario, url, who, argument)]
+
+
+def lines(client: str, *arguments: str) -> list[Any]:
+    """What a client printed, a line of JSON for each thing."""
     done = subprocess.run(
-        ["node", "run.mjs", scenario, service.url, who, argument],
+        ["node", client, *arguments],
         cwd=CLIENTS,
         capture_output=True,
         text=True,
@@ -21,4 +31,4 @@ def run(service: Service, scenario: str, who: str, argument: str = "") -> list[t
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return [tuple(json.loads(line)) for line in done.stdout.split("\n") if line]
+    return [json.loads(line) for line in done.stdout.split("\n") if line]

@@ -7,6 +7,7 @@ What it answers is named by the request's `model`, or by `[[script]]` anywhere i
     stall-first             takes the request and says nothing
     stall-middle            two tokens, then nothing
     gate, gate-NAME         one token, then waits for release(); then the echo
+    gates-NAME              silent until NAME-1 is released, one token, then waits for NAME-2
     cut                     two tokens, then the connection is gone, without an end
     cut-clean               two tokens, then the body ends well, but without finish_reason or [DONE]
     malformed               a token, then something that is no JSON
@@ -234,7 +235,7 @@ class Upstream:
             self._open += 1
         whole = False
         try:
-            if script != "stall-first":
+            if script != "stall-first" and not script.startswith("gates-"):
                 await answer.open()
             await self._play(answer, script)
             whole = True
@@ -262,6 +263,13 @@ class Upstream:
         elif script == "gate" or script.startswith("gate-"):
             await answer.text("Waiting. ")
             await self.wait_gate(script.removeprefix("gate-"))
+            await answer.echo()
+        elif script.startswith("gates-"):
+            name = script.removeprefix("gates-")
+            await self.wait_gate(f"{name}-1")
+            await answer.open()
+            await answer.text("Waiting. ")
+            await self.wait_gate(f"{name}-2")
             await answer.echo()
         elif script == "cut":
             await answer.text("One ", "two ")

@@ -1,7 +1,6 @@
 """Replies under way in this process's memory."""
 
 import asyncio
-from collections.abc import Sequence
 from uuid import UUID
 
 from application.live_replies import Ending, LiveReply, StartedReply
@@ -42,7 +41,7 @@ class MemoryLiveReply:
             try:
                 await waiting
             finally:
-                if waiting.cancelled():
+                if waiting in self._waiting:
                     self._waiting.remove(waiting)
 
     def _wake(self) -> None:
@@ -68,6 +67,3 @@ class MemoryLiveReplies:
 
     def close(self, reply_id: UUID) -> None:
         self._replies.pop(reply_id, None)
-
-    def all(self) -> Sequence[LiveReply]:
-        return list(self._replies.values())

@@ -35,6 +35,7 @@ class Progress:
         except TimeoutError:
             raise ViewsBehind("The views have not come that far yet.") from None
         finally:
-            if future.cancelled():
+            # Reached and cancelled in the same turn of the loop, it is off the heap already.
+            if entry in self._waiting:
                 self._waiting.remove(entry)
                 heapq.heapify(self._waiting)

@@ -181,9 +181,17 @@ class SqlViews:
         return await self._read(lambda c: usage.usage(c, principal, self._terms, now))
 
     async def reply(self, reply_id: UUID, min_position: int = 0) -> ReplyView | None:
-        """Any principal's: the caller checks `owner`, or came by the reply's own token."""
+        """Any principal's: the caller checks `owner`, or came by the reply's own token.
+
+        Whoever knows a reply's id may know it from its very append, so one that is not there is
+        looked for again once the views hold all that the log does now.
+        """
         await self._fresh(min_position)
-        return await self._read(lambda c: reply_queries.reply(c, reply_id))
+        found = await self._read(lambda c: reply_queries.reply(c, reply_id))
+        if found is None and (head := await self._store.head()) > self.position:
+            await self._fresh(head)
+            found = await self._read(lambda c: reply_queries.reply(c, reply_id))
+        return found
 
     async def newest_reply(
         self, principal: UUID, started_after: datetime, chat_id: UUID | None = None

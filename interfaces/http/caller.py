@@ -9,12 +9,16 @@ from litestar import Request
 from litestar.datastructures import Headers, MutableScopeHeaders, State
 from litestar.types import Message, Scope
 
+from application.client_address import limited_address
 from application.errors import Unauthorized
-from application.ports import Caller, Credentials, Identity, Ids
+from application.ports import Caller, Credentials, Deed, Identity, Ids, RateLimits
 from interfaces.address import client_address
 
 Networks = Sequence[IPv4Network | IPv6Network]
+AnyRequest = Request[Any, Any, State]
 ANON_ID = "x-anon-id"
+CALLER = "caller"
+"""Where a request's state has who makes it, for a refusal to be told on their sockets."""
 _MINTED = "minted_anonymous_id"
 
 
@@ -27,7 +31,7 @@ async def identify(
 ) -> Caller:
     """Who calls, by the headers `authorization` and `x-anon-id` (names in lower case).
 
-    Raises Unauthorized, InvalidRequest.
+    Raises Unauthorized, InvalidRequest, RateLimited.
     """
     credentials = Credentials(
         token=bearer_token(scope_headers.get("authorization")),
@@ -59,22 +63,42 @@ def address_of(headers: Mapping[str, str], peer: str | None, trusted: Networks) 
 
 
 class Callers:
-    """Finds out who makes a request; with `tell_minted_id` also tells the client a minted id."""
+    """Finds out who makes a request, and whether they make too many.
 
-    def __init__(self, identity: Identity, trusted: Networks, ids: Ids) -> None:
+    With `tell_minted_id` also tells the client a minted id.
+    """
+
+    def __init__(self, identity: Identity, trusted: Networks, ids: Ids, limits: RateLimits) -> None:
         self._identity = identity
         self._trusted = trusted
         self._ids = ids
+        self._limits = limits
 
-    async def of(self, request: Request[Any, Any, State]) -> Caller:
-        """Raises Unauthorized, InvalidRequest."""
-        peer = request.client.host if request.client else None
+    async def of(self, request: AnyRequest, deed: Deed = "request") -> Caller:
+        """Raises Unauthorized, InvalidRequest, RateLimited.
+
+        Who is refused for their rate is known already: the request's state has its CALLER.
+        """
         caller = await identify(
-            request.headers, peer, self._identity, self._trusted, self._ids.new()
+            request.headers, _peer(request), self._identity, self._trusted, self._ids.new()
         )
+        request.scope["state"][CALLER] = caller
         if caller.minted:
             request.scope["state"][_MINTED] = caller.principal.name
+        await self._limits.spend(deed, caller)
         return caller
+
+    async def admit(self, request: AnyRequest) -> None:
+        """For what needs no caller: raises RateLimited for an address that asks too often."""
+        await self._limits.admit(self.address(request))
+
+    def address(self, request: AnyRequest) -> str:
+        """The client's address, as limits take it."""
+        return limited_address(address_of(request.headers, _peer(request), self._trusted))
+
+
+def _peer(request: AnyRequest) -> str | None:
+    return request.client.host if request.client else None
 
 
 async def tell_minted_id(message: Message, scope: Scope) -> None:

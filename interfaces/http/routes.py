@@ -29,6 +29,6 @@ def build_http_routes(
     return [
         *page_routes(),
         *health_routes(checks, metrics),
-        anonymous_route(identity),
+        anonymous_route(identity, callers),
         admin_router(administration),
     ]

@@ -1,4 +1,4 @@
-"""Sends a stream of events as an ASGI response: kept alive, cut off when nobody reads it."""
+"""Sends a stream of events as an ASGI response, and keeps it alive."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -9,8 +9,6 @@ from litestar.types import Receive, Scope, Send
 from interfaces.sse.frames import KEEPALIVE
 
 KEEPALIVE_AFTER = 15.0
-READ_DEADLINE = 30.0
-"""Seconds for which a client may leave a write unread before it is cut off."""
 SHORTEST_WAIT = 0.01
 
 
@@ -26,8 +24,9 @@ STREAM_HEADERS: list[Header] = [
 class EventStream:
     """An ASGI application that answers one request with the given frames.
 
-    Each frame is one write. A client that goes away ends the generator, nothing else. `failed`
-    makes the last frame where the generator raises, so that no stream ends without a word.
+    Each frame is one write, and waits for a client that reads slowly: when to give one up is the
+    server's business. A client that goes away ends the generator, nothing else. `failed` makes the
+    last frame where the generator raises, so that no stream ends without a word.
     """
 
     def __init__(
@@ -77,11 +76,11 @@ class EventStream:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _attend(self, tasks: set["asyncio.Task[None]"], send: Send) -> None:
-        """Until one of the tasks ends: break silences, and leave who has stopped reading."""
+        """Until one of the tasks ends: break silences."""
         loop = asyncio.get_running_loop()
         self._written = loop.time()
         while True:
-            due = self._written + min(KEEPALIVE_AFTER, READ_DEADLINE)
+            due = self._written + KEEPALIVE_AFTER
             done, _ = await asyncio.wait(
                 tasks,
                 timeout=max(due - loop.time(), SHORTEST_WAIT),
@@ -89,17 +88,11 @@ class EventStream:
             )
             if done:
                 return
-            patience = READ_DEADLINE if self._writing else KEEPALIVE_AFTER
-            if loop.time() - self._written < patience:
+            if loop.time() - self._written < KEEPALIVE_AFTER:
                 continue
-            if self._writing:
-                return
             self._written = loop.time()
-            try:
-                async with asyncio.timeout(READ_DEADLINE):
-                    await send({"type": "http.response.body", "body": KEEPALIVE, "more_body": True})
-            except TimeoutError:
-                return
+            if not self._writing:
+                await send({"type": "http.response.body", "body": KEEPALIVE, "more_body": True})
 
 
 async def _gone(receive: Receive) -> None:

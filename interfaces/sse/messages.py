@@ -11,17 +11,16 @@ from application.commands import Regenerate, SendMessage, StopReply
 from application.errors import InvalidRequest
 from application.live_replies import StartedReply
 from application.message_commands import MessageCommands
-from application.ports import Caller
 from interfaces.http.caller import Callers
 from interfaces.inbound import decode_json
 from interfaces.incidents import Incidents
+from interfaces.open_connections import OpenConnections
 from interfaces.outbound import Mapped, refusal_of
 from interfaces.sse.attach import Attaching, Wanted
 from interfaces.sse.event_stream import EventStream, Header
 from interfaces.sse.frames import event_without_id
 from interfaces.sse.probe import probe_response
 from interfaces.sse.refusals import (
-    CALLER,
     COOKIE,
     REFUSED,
     StreamRefusals,
@@ -54,6 +53,7 @@ class MessageRoutes:
         callers: Callers,
         incidents: Incidents,
         counter: StreamCounter,
+        open_streams: OpenConnections,
     ) -> None:
         self._commands = commands
         self._streams = streams
@@ -62,18 +62,21 @@ class MessageRoutes:
         self._callers = callers
         self._incidents = incidents
         self._counter = counter
+        self._open = open_streams
 
     async def send(self, request: AnyRequest) -> ASGIApp:
-        caller = await self._caller(request)
+        caller = await self._callers.of(request, "send")
+        self._open.check(caller.address, caller.principal.id)
         command = decode_json(await request.body(), SendMessage)
         outcome = await self._commands.send(command, caller, _idempotency_key(request))
-        return self._started(outcome.result)
+        return self._started(outcome.result, caller.address)
 
     async def regenerate(self, request: AnyRequest) -> ASGIApp:
-        caller = await self._caller(request)
+        caller = await self._callers.of(request, "send")
+        self._open.check(caller.address, caller.principal.id)
         command = decode_json(await request.body(), Regenerate)
         outcome = await self._commands.regenerate(command, caller, _idempotency_key(request))
-        return self._started(outcome.result)
+        return self._started(outcome.result, caller.address)
 
     async def attach(self, request: AnyRequest) -> ASGIApp:
         """Joins a reply's stream; 204, which stops an EventSource, where nothing is left of it."""
@@ -84,6 +87,11 @@ class MessageRoutes:
         if cookie and cookie.startswith(REFUSED) and not event_id and not named:
             error = refusal_of(cookie.removeprefix(REFUSED))
             return refused_stream(Mapped(200, error), [clearing_cookie()])
+        if _has_credentials(request):
+            caller = await self._callers.of(request)
+        else:
+            await self._callers.admit(request)
+            caller = None
         attachment = await self._attaching.find(
             Wanted(
                 event_id=event_id or None,
@@ -91,27 +99,27 @@ class MessageRoutes:
                 reply_id=query.get("reply_id") or None,
                 chat_id=query.get("chat_id") or None,
                 cookie=cookie or None,
-                caller=await self._caller(request) if _has_credentials(request) else None,
+                caller=caller,
             )
         )
         if attachment is None:
             return Response(None, status_code=204).to_asgi_response(app=None, request=request)
-        beginning = attachment.beginning
-        return self._stream(beginning, attachment.place)
+        beginning, address = attachment.beginning, self._callers.address(request)
+        self._open.check(address, beginning.payer)
+        return self._stream(beginning, attachment.place, address)
 
     async def stop(self, request: AnyRequest) -> Response[dict[str, Any]]:
-        caller = await self._caller(request)
+        caller = await self._callers.of(request)
         command = decode_json(await request.body(), StopReply)
         stopping = await self._commands.stop(command, caller)
         body = {"reply_id": stopping.reply_id, "stopping": stopping.stopping}
         return Response(body, status_code=202)
 
-    async def _caller(self, request: AnyRequest) -> Caller:
-        caller = await self._callers.of(request)
-        request.scope["state"][CALLER] = caller
-        return caller
+    async def probe(self, request: AnyRequest) -> ASGIApp:
+        await self._callers.admit(request)
+        return probe_response(request)
 
-    def _started(self, reply: StartedReply) -> ASGIApp:
+    def _started(self, reply: StartedReply, address: str) -> ASGIApp:
         beginning = Beginning(
             reply_id=reply.reply_id,
             chat_id=reply.chat_id,
@@ -122,9 +130,9 @@ class MessageRoutes:
             model=reply.model,
             payer=reply.payer,
         )
-        return self._stream(beginning, None)
+        return self._stream(beginning, None, address)
 
-    def _stream(self, beginning: Beginning, place: Place | None) -> ASGIApp:
+    def _stream(self, beginning: Beginning, place: Place | None, address: str) -> ASGIApp:
         stream = EventStream(
             self._streams.frames(beginning, place),
             self._headers(beginning.reply_id, beginning.chat_id),
@@ -134,7 +142,8 @@ class MessageRoutes:
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
             self._counter.stream_opened()
             try:
-                await stream(scope, receive, send)
+                with self._open.holding(address, beginning.payer):
+                    await stream(scope, receive, send)
             finally:
                 self._counter.stream_closed()
 
@@ -184,11 +193,11 @@ def message_router(routes: MessageRoutes, refusals: StreamRefusals) -> Router:
 
     @get("/test-sse")
     async def probe(request: AnyRequest) -> ASGIApp:
-        return probe_response(request)
+        return await routes.probe(request)
 
     @post("/test-sse", status_code=200)
     async def probe_by_post(request: AnyRequest) -> ASGIApp:
-        return probe_response(request)
+        return await routes.probe(request)
 
     @post("/stop", status_code=202)
     async def stop(request: AnyRequest) -> Response[dict[str, Any]]:

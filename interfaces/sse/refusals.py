@@ -7,6 +7,7 @@ from uuid import UUID
 from litestar import Request, Response
 from litestar.datastructures import State
 
+from interfaces.http.caller import CALLER
 from interfaces.http.problems import PROBLEM_JSON, mapped_error, problem_response
 from interfaces.incidents import Incidents
 from interfaces.outbound import Mapped
@@ -15,8 +16,6 @@ from interfaces.sse.frames import RETRY, event_without_id
 
 AnyRequest = Request[Any, Any, State]
 
-CALLER = "caller"
-"""Where a route leaves who calls, for a refusal to be told on their sockets."""
 COOKIE = "dabir_stream"
 COOKIE_PATH = "/api/v1/messages/send"
 REFUSED = "refused."

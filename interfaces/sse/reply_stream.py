@@ -195,7 +195,6 @@ def _ending_of(view: ReplyView) -> Ending:
         content=view.message.content or "",
         message=view.message,
         error=error,
-        deleted=view.chat_deleted,
     )
 
 

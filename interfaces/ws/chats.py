@@ -9,11 +9,12 @@ import socketio
 from socketio.exceptions import ConnectionRefusedError as SocketRefused
 
 from application.commands import Authenticate
-from application.errors import Unauthorized
-from application.ports import Caller, Clock, Credentials, Identity, Ids
+from application.errors import RateLimited, Unauthorized
+from application.ports import Caller, Clock, Credentials, Identity, Ids, RateLimits
 from application.queries import Views
 from interfaces.http.caller import Networks
 from interfaces.incidents import Incidents
+from interfaces.open_connections import OpenConnections
 from interfaces.outbound import WireError
 from interfaces.ws.connections import Connection, Connections
 from interfaces.ws.expiry import EXPIRED, Expiry
@@ -24,6 +25,9 @@ from interfaces.ws.transports import NAMESPACE, Transports
 
 NAME_SHOWN = 100
 """Characters of a request's name that are repeated to the client."""
+
+REFUSALS_ENDURED = 100
+"""Requests that one socket may make in a row though it is told that they are too many."""
 
 ENDED = WireError("UNAUTHORIZED", "The connection has ended.")
 
@@ -55,6 +59,8 @@ class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
         ids: Ids,
         log_id: str,
         trusted: Networks,
+        limits: RateLimits,
+        open_sockets: OpenConnections,
     ) -> None:
         super().__init__(NAMESPACE)
         self._identity = identity
@@ -69,6 +75,8 @@ class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
         self._ids = ids
         self._log_id = log_id
         self._trusted = trusted
+        self._limits = limits
+        self._open = open_sockets
         self._expiry = Expiry(clock, connections, self._disconnect)
         self._accepted: dict[str, Connection] = {}
         self._disconnecting: set[asyncio.Task[None]] = set()
@@ -86,6 +94,7 @@ class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
         try:
             credentials = credentials_of(environ, auth, self._trusted)
             caller = await self._identity.identify(credentials, self._ids.new())
+            self._open.check_principal(caller.principal.id)
         except Exception as error:  # noqa: BLE001 - the edge: every error has its answer
             refusal = self._incidents.mapped("socket connect", error).error.to_wire()
             raise SocketRefused(refusal["error"], refusal) from None
@@ -94,6 +103,7 @@ class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
             sid=sid, transport=transport, caller=caller, greeted=asyncio.Event()
         )
         self._connections.add(connection)
+        self._open.opened(caller.principal.id)
         self._counter.socket_connected()
         self._accepted[transport] = connection
 
@@ -121,6 +131,7 @@ class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
     def _disconnected(self, sid: str, *_: object) -> None:
         connection = self._connections.remove(sid)
         if connection is not None:
+            self._open.closed(connection.caller.principal.id)
             self._counter.socket_disconnected()
             self._accepted.pop(connection.transport, None)
             connection.greeted.set()
@@ -132,6 +143,7 @@ class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
             return {"error": ENDED.to_wire()}
         await connection.greeted.wait()
         try:
+            await self._spend(connection)
             reply = await self._answer(connection, name, arguments)
             if not reply.pushed:
                 self._connections.emit([connection], reply.event, reply.payload)
@@ -141,6 +153,17 @@ class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
             self._connections.emit([connection], "assistant_error", told)
             return {"error": refusal}
         return reply.payload
+
+    async def _spend(self, connection: Connection) -> None:
+        """Raises RateLimited; who does not listen to that is hung up on."""
+        try:
+            await self._limits.spend("request", connection.caller)
+        except RateLimited:
+            connection.refused += 1
+            if connection.refused > REFUSALS_ENDURED:
+                self._connections.hang_up(connection)
+            raise
+        connection.refused = 0
 
     async def _answer(
         self, connection: Connection, name: str, arguments: Sequence[object]

@@ -25,6 +25,8 @@ class Connection(msgspec.Struct, eq=False, kw_only=True):
     since: int | None = None
     expiry: asyncio.TimerHandle | None = None
     expired: bool = False
+    refused: int = 0
+    """Requests in a row that were too many."""
 
     def wants(self, position: int) -> bool:
         """Whether a push of this position is for it."""

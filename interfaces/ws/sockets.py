@@ -9,17 +9,18 @@ import socketio
 from litestar.handlers.asgi_handlers import ASGIRouteHandler
 
 from application.chat_commands import ChatCommands
-from application.ports import Clock, EventStore, Identity, Ids, Models, Principals
+from application.ports import Clock, EventStore, Identity, Ids, Models, Principals, RateLimits
 from application.queries import Views
 from interfaces.http.caller import Networks
 from interfaces.incidents import Incidents
+from interfaces.open_connections import OpenConnections
 from interfaces.origins import Origins
 from interfaces.ws.chats import ChatsNamespace, SocketCounter
 from interfaces.ws.connections import Connections
 from interfaces.ws.packets import ChatsPacket
 from interfaces.ws.pushes import Pushes
 from interfaces.ws.requests import Requests
-from interfaces.ws.transports import NAMESPACE, Transports, socket_io_mount
+from interfaces.ws.transports import NAMESPACE, Handshakes, Transports, socket_io_mount
 
 MAX_MESSAGE = 1_000_000
 """Bytes of one message from a client."""
@@ -47,10 +48,13 @@ class ChatSockets:
         log_id: str,
         origins: Origins,
         trusted: Networks,
+        limits: RateLimits,
+        open_sockets: OpenConnections,
     ) -> None:
         self.server = socket_io_server(origins)
-        self.mount: ASGIRouteHandler = socket_io_mount(self.server)
-        self._transports = Transports(self.server)
+        handshakes = Handshakes(limits, open_sockets, trusted)
+        self.mount: ASGIRouteHandler = socket_io_mount(self.server, handshakes, MAX_MESSAGE)
+        self._transports = Transports(self.server, handshakes)
         self._connections = Connections(self._transports)
         self._pushes = Pushes(store, views, principals, self._connections, incidents.report)
         namespace = ChatsNamespace(
@@ -66,6 +70,8 @@ class ChatSockets:
             ids=ids,
             log_id=log_id,
             trusted=trusted,
+            limits=limits,
+            open_sockets=open_sockets,
         )
         self.server.register_namespace(namespace)
         self._transports.after_message = namespace.greet

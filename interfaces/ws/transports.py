@@ -5,18 +5,58 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import engineio.packet
+import msgspec
 import socketio
 from litestar import asgi
+from litestar.datastructures import Headers
+from litestar.enums import ScopeType
 from litestar.handlers.asgi_handlers import ASGIRouteHandler
-from litestar.types import Message, Receive, Scope, Send
+from litestar.types import Receive, Scope, Send
+
+from application.client_address import limited_address
+from application.errors import RateLimited
+from application.ports import RateLimits
+from interfaces.http.caller import Networks, address_of
+from interfaces.open_connections import OpenConnections
+from interfaces.outbound import known_error
 
 NAMESPACE = "/chats"
 CONNECT_DEADLINE = 10.0
 """Seconds in which a new connection must have joined the namespace."""
-READ_DEADLINE = 30.0
-"""Seconds for which a client may leave one write unread."""
 UNREAD_LIMIT = 4_000_000
 """Characters that may wait for a client; who leaves more unread is disconnected."""
+
+
+class Handshakes:
+    """Which addresses may open another connection."""
+
+    def __init__(
+        self, limits: RateLimits, open_sockets: OpenConnections, trusted: Networks
+    ) -> None:
+        self._limits = limits
+        self._open = open_sockets
+        self._trusted = trusted
+        self._addresses: dict[str, str] = {}
+
+    async def admit(self, scope: Scope) -> None:
+        """Raises RateLimited."""
+        address = self._address(scope)
+        self._open.check_address(address)
+        await self._limits.admit(address)
+
+    def opened(self, transport: str, scope: Scope) -> None:
+        self._addresses[transport] = address = self._address(scope)
+        self._open.opened(address)
+
+    def closed(self, transport: str) -> None:
+        address = self._addresses.pop(transport, None)
+        if address is not None:
+            self._open.closed(address)
+
+    def _address(self, scope: Scope) -> str:
+        client = scope["client"]
+        peer = client[0] if client else None
+        return limited_address(address_of(Headers.from_scope(scope), peer, self._trusted))
 
 
 class OutgoingQueue(asyncio.Queue[Any]):
@@ -44,8 +84,9 @@ def _length(packet: Any) -> int:
 class Transports:
     """Knows each connection by its Engine.IO session id."""
 
-    def __init__(self, server: socketio.AsyncServer) -> None:
+    def __init__(self, server: socketio.AsyncServer, handshakes: Handshakes) -> None:
         self._server = server
+        self._handshakes = handshakes
         self._closing: set[asyncio.Task[None]] = set()
         self.after_message: Callable[[str], Awaitable[None]] | None = None
         """Called with the transport when a message of its client has been handled."""
@@ -99,6 +140,7 @@ class Transports:
 
     async def _connect(self, transport: str, environ: dict[str, Any]) -> None:
         await self._library["connect"](transport, environ)
+        self._handshakes.opened(transport, environ["asgi.scope"])
         self.watch(transport)
 
     async def _receive(self, transport: str, data: str | bytes) -> None:
@@ -107,6 +149,7 @@ class Transports:
             await self.after_message(transport)
 
     async def _disconnect(self, transport: str, reason: str) -> None:
+        self._handshakes.closed(transport)
         await self._library["disconnect"](transport, reason)
         socket = self._server.eio.sockets.get(transport)
         if socket is not None and reason == self._server.reason.CLIENT_DISCONNECT:
@@ -127,28 +170,57 @@ class Transports:
         socket.queue.put_nowait(None)
 
 
-def socket_io_mount(server: socketio.AsyncServer) -> ASGIRouteHandler:
-    """The route handler that serves Socket.IO at `/socket.io`."""
+def socket_io_mount(
+    server: socketio.AsyncServer, handshakes: Handshakes, longest_body: int
+) -> ASGIRouteHandler:
+    """The route handler that serves Socket.IO at `/socket.io`. `longest_body` in bytes."""
 
     @asgi("/socket.io", is_mount=True, copy_scope=True)
     async def socket_io(scope: Scope, receive: Receive, send: Send) -> None:
+        body = 0
+
         async def receive_spoken() -> Any:
+            nonlocal body
             message = await receive()
             if message["type"] == "websocket.receive" and not _is_packet(message.get("text")):
                 # The library would let it raise, and keep the connection half open.
                 return {"type": "websocket.disconnect", "code": 1002}
+            if message["type"] == "http.request":
+                body += len(message["body"])
+                if body > longest_body:
+                    # The library would read on for as long as the client sends.
+                    return {"type": "http.disconnect"}
             return message
 
-        async def send_in_time(message: Message) -> None:
+        if _opens_a_connection(scope):
             try:
-                async with asyncio.timeout(READ_DEADLINE):
-                    await send(message)
-            except TimeoutError:
-                raise OSError("the client does not read") from None
-
-        await server.handle_request(scope, receive_spoken, send_in_time)
+                await handshakes.admit(scope)
+            except RateLimited as error:
+                await _refuse(scope, send, error)
+                return
+        await server.handle_request(scope, receive_spoken, send)
 
     return socket_io
+
+
+def _opens_a_connection(scope: Scope) -> bool:
+    parameters = scope["query_string"].split(b"&")
+    return not any(each.startswith(b"sid=") and each != b"sid=" for each in parameters)
+
+
+async def _refuse(scope: Scope, send: Send, error: RateLimited) -> None:
+    """429 before there is a connection; a WebSocket is refused by the answer to its handshake."""
+    answer = "http.response" if scope["type"] == ScopeType.HTTP else "websocket.http.response"
+    mapped = known_error(error)
+    assert mapped is not None
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"retry-after", str(mapped.retry_after).encode()),
+    ]
+    start: Any = {"type": f"{answer}.start", "status": mapped.status, "headers": headers}
+    body: Any = {"type": f"{answer}.body", "body": msgspec.json.encode(mapped.error.to_wire())}
+    await send(start)
+    await send(body)
 
 
 def _is_packet(text: str | None) -> bool:

@@ -1,5 +1,6 @@
 """Edits, branches and versions: what is active is remembered as an event."""
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -8,13 +9,17 @@ import socketio
 from tests.service import Service, bearer, named, send, sending, token
 
 
-def asked(service: Service, sub: str, request: str, **payload: Any) -> Any:
-    """One request over Socket.IO, by its acknowledgement."""
-    with socketio.SimpleClient() as client:
-        client.connect(
+async def _asked(service: Service, sub: str, request: str, payload: dict[str, Any]) -> Any:
+    async with socketio.AsyncSimpleClient() as client:
+        await client.connect(
             service.url, namespace="/chats", auth={"token": token(sub)}, transports=["websocket"]
         )
-        return client.call(request, payload, timeout=10)
+        return await client.call(request, payload, timeout=10)
+
+
+def asked(service: Service, sub: str, request: str, **payload: Any) -> Any:
+    """One request over Socket.IO, by its acknowledgement."""
+    return asyncio.run(_asked(service, sub, request, payload))
 
 
 def shown(service: Service, sub: str, chat_id: str, **branch: str) -> list[str]:

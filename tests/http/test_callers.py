@@ -8,6 +8,7 @@ from litestar import Request, get
 from litestar.datastructures import Headers, State
 from litestar.params import FromPath
 
+from infrastructure.rate_limits import UNLIMITED
 from infrastructure.system import TimeOrderedIds
 from interfaces.http.caller import Callers, address_of
 from tests.http.test_problems import client_of, is_problem
@@ -34,7 +35,7 @@ def test_an_id_minted_for_a_request_goes_back_with_its_answer_whatever_it_is() -
 
     @get("/who/{outcome:str}")
     async def who(request: Request[Any, Any, State], outcome: FromPath[str]) -> dict[str, str]:
-        caller = await Callers(nodes[0].identity, (), TimeOrderedIds()).of(request)
+        caller = await Callers(nodes[0].identity, (), TimeOrderedIds(), UNLIMITED).of(request)
         if outcome == "refused":
             raise PermissionError
         return {"name": caller.principal.name}

@@ -19,6 +19,7 @@ from joserfc.jwk import ECKey, Key, KeySet, OctKey, OKPKey, RSAKey
 from application.ports import Caller, Credentials
 from infrastructure.event_store.store import SqlEventStore
 from infrastructure.identity import TokenIdentity
+from infrastructure.rate_limits import UNLIMITED
 from infrastructure.settings import Settings
 
 T = TypeVar("T")
@@ -86,6 +87,7 @@ def with_identity(test: Callable[[TokenIdentity, TurnedClock], Awaitable[T]], **
                     principals=store.principals,
                     secret=b"s" * 32,
                     clock=clock,
+                    limits=UNLIMITED,
                 )
                 return await test(identity, clock)
             finally:

@@ -99,24 +99,6 @@ def test_who_goes_away_ends_the_frames() -> None:
     asyncio.run(run())
 
 
-def test_who_does_not_read_is_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_stream, "READ_DEADLINE", 0.05)
-
-    async def run() -> None:
-        client = Client()
-
-        async def endless() -> AsyncGenerator[bytes, None]:
-            yield b"first"
-            client.reading.clear()
-            while True:
-                yield b"more"
-
-        await served(EventStream(endless()), client)
-        assert client.body == b"first"
-
-    asyncio.run(run())
-
-
 def test_a_fault_in_the_frames_is_told_before_the_end() -> None:
     async def run() -> None:
         client = Client()

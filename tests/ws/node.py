@@ -37,12 +37,14 @@ from application.replies import Replies
 from application.turns import Turns
 from application.usage_commands import UsageCommands
 from domain.usage import Price
+from infrastructure.client_connections import Deadlines, PatientWebSocket, patient_http
 from infrastructure.event_store.store import SqlEventStore
 from infrastructure.identity import TokenIdentity
 from infrastructure.identity_keys import SecretKey
 from infrastructure.identity_tokens import TokenVerifier
 from infrastructure.live_replies.memory import MemoryLiveReplies
 from infrastructure.projections.views import SqlViews
+from infrastructure.rate_limits import UNLIMITED
 from infrastructure.settings import AnonymousPolicy
 from infrastructure.system import SystemClock, TimeOrderedIds
 from interfaces.http.caller import Callers, tell_minted_id
@@ -51,12 +53,14 @@ from interfaces.http.problems import problem_handlers
 from interfaces.http.routes import build_http_routes
 from interfaces.http.schema import openapi_config
 from interfaces.incidents import Incidents
+from interfaces.open_connections import OpenConnections
 from interfaces.origins import Origins
 from interfaces.ws.sockets import ChatSockets
 
 SECRET = b"a secret of the tests, longer than 32 bytes"
 NAMESPACE = "/chats"
 PATIENCE = 10.0
+UNREAD_TIMEOUT = 30.0
 
 
 def token(sub: str, *scopes: str, expires_in: float = 3600) -> str:
@@ -193,7 +197,8 @@ async def serving(
             lifespan="off",
             proxy_headers=False,
             log_config=None,
-            ws="websockets-sansio",
+            http=patient_http(Deadlines(request=30, unread=UNREAD_TIMEOUT)),
+            ws=PatientWebSocket,
             timeout_graceful_shutdown=1,
         )
         server = uvicorn.Server(config)
@@ -266,6 +271,7 @@ async def _compose(
         accounts,
         models,
         views,
+        store.principals,
         clock,
         ids,
         lease,
@@ -287,10 +293,12 @@ async def _compose(
         log_id=store.log_id,
         origins=origins,
         trusted=(),
+        limits=UNLIMITED,
+        open_sockets=OpenConnections(),
     )
     node.checks = {}
     routes = build_http_routes(
-        callers=Callers(identity, (), ids),
+        callers=Callers(identity, (), ids, UNLIMITED),
         identity=identity,
         principals=store.principals,
         usage_commands=UsageCommands(turns, accounts, clock),

@@ -11,6 +11,7 @@ import socketio
 from websockets.exceptions import InvalidStatus
 
 from interfaces.ws import transports
+from tests.ws import node as nodes
 from tests.ws.node import Client, connected, serving, until
 from tests.ws.raw import raw_socket, raw_transport
 
@@ -35,7 +36,7 @@ def test_who_does_not_read_is_disconnected_and_others_are_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(transports, "UNREAD_LIMIT", 200_000)
-    monkeypatch.setattr(transports, "READ_DEADLINE", 0.5)
+    monkeypatch.setattr(nodes, "UNREAD_TIMEOUT", 0.5)
 
     async def check() -> None:
         async with (

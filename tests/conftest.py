@@ -1,0 +1,34 @@
+"""One upstream and one plain server for the tests of a worker; who needs its own starts one."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from tests.service import Service
+from tests.upstream import Upstream
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="session")
+def service(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("service") / "data"
+    with Service(folder, upstream.api_base, environ={"DABIR_STARTING_BALANCE": "5"}) as service:
+        yield service.wait_ready()
+
+
+@pytest.fixture
+def sub() -> str:
+    """A user whom no other test knows."""
+    return f"user-{uuid4()}"
+
+
+@pytest.fixture
+def visitor() -> dict[str, str]:
+    """The headers of an anonymous visitor whom no other test knows."""
+    return {"x-anon-id": f"visitor-{uuid4()}"}

@@ -1,0 +1,112 @@
+"""One run: its plan carried out against the server, and then every promise checked."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import aiohttp
+
+from tests.faults import invariants
+from tests.faults.connections import attaching
+from tests.faults.devices import Hands
+from tests.faults.people import Seen, people_of
+from tests.faults.plan import Fault, Plan
+from tests.faults.plan import Reading as ReadingPlan
+from tests.faults.reading import Broken
+from tests.faults.sockets import Socket
+from tests.faults.world import World
+from tests.service import bearer
+
+ENDS_WITHIN = 90.0
+SETTLES_WITHIN = 20.0
+
+
+class Report:
+    """What a run came to. `lost`: seconds of text that a crash took, at most."""
+
+    def __init__(self, seen: Seen, lost: float) -> None:
+        self.counts = seen.counts
+        self.lost = lost
+
+
+async def run(plan: Plan, world: World, life: str) -> Report:
+    """Raises Broken, or whatever else went wrong."""
+    seen = Seen(people_of(plan.seed, life))
+    downs_before = len(world.downs)
+    visitor = seen.people["visitor"]
+    async with asyncio.timeout(ENDS_WITHIN), AsyncExitStack() as closing:
+        client = await closing.enter_async_context(
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
+            )
+        )
+        sockets = {}
+        for name in sorted({device.person for device in plan.devices}):
+            person = seen.people[name]
+            socket = Socket(world, person, visitor.sub, plan.fault is not None)
+            sockets[name] = await closing.enter_async_context(socket)
+        await world.ready.wait()
+        async with asyncio.TaskGroup() as tasks:
+            hands = Hands(world, client, seen, sockets, plan.fault is not None, tasks)
+            for number, device in enumerate(plan.devices):
+                tasks.create_task(hands.carry_out(device, number))
+            if plan.fault is not None:
+                tasks.create_task(_go_down(world, plan.fault, sockets))
+        await _settled(world, seen)
+        await _read_once_more(hands, seen)
+        for socket in sockets.values():
+            await socket.agrees()
+        told = invariants.Told(world, seen, await world.streams())
+        downs = world.downs[downs_before:]
+        invariants.check_log(seen, told, world.upstream.calls_of)
+        invariants.check_outcomes(seen, told, bool(downs))
+        lost = invariants.check_readings(seen, told, downs)
+        operator = bearer("operator", "dabir:admin")
+        for person in seen.people.values():
+            url = f"{world.url}/api/v1/admin/usage/{person.written}"
+            async with client.get(url, headers=operator) as answer:
+                invariants.check_account(person, told, await answer.json())
+    if faults := world.faults():
+        raise Broken("the server logged a fault: " + faults[0])
+    return Report(seen, lost)
+
+
+async def _go_down(world: World, fault: Fault, sockets: dict[str, Socket]) -> None:
+    await asyncio.sleep(fault.at)
+    await (world.kill() if fault.kind == "kill" else world.stop())
+    await world.start()
+    if fault.again is not None:
+        await asyncio.sleep(fault.again)
+        await world.kill()
+        await world.start()
+    for socket in sockets.values():
+        await socket.reconnect()
+
+
+async def _settled(world: World, seen: Seen) -> None:
+    """Returns when no reply of the run is under way any more. Raises Broken."""
+    deadline = asyncio.get_running_loop().time() + SETTLES_WITHIN
+    while True:
+        rows = world.rows("SELECT chat_id, reply_id FROM open_replies")
+        chats = {known.chat_id.replace("-", "") for known in seen.replies.values()}
+        left = [reply_id for chat_id, reply_id in rows if str(chat_id) in chats]
+        if not left:
+            return
+        if asyncio.get_running_loop().time() > deadline:
+            raise Broken(f"replies {left} never ended")
+        await asyncio.sleep(0.02)
+
+
+async def _read_once_more(hands: Hands, seen: Seen) -> None:
+    """Every reply from its beginning, after its end."""
+    readings = []
+    for person in seen.people.values():
+        for known in person.replies:
+            request = attaching(
+                person, known.reply_id, known.chat_id, known.token, "stream_token"
+            )
+            readings.append(
+                hands.follower(person).attach(request, known.chat_id, ReadingPlan())
+            )
+    for reading in await asyncio.gather(*readings):
+        if reading is None or not reading.whole:
+            raise Broken("a reply that has ended cannot be read")

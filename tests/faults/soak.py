@@ -1,0 +1,126 @@
+"""`just soak`: seeded faults for as long as you like. `just soak --seed N --runs 1` repeats one."""
+
+import argparse
+import asyncio
+import os
+import secrets
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from tests.faults.plan import Plan, plan_of
+from tests.faults.reading import Broken
+from tests.faults.run import Report, run
+from tests.faults.world import MarkedUpstream, World
+
+TOGETHER = 4
+"""Runs at once, but for those whose server goes down: they have it to themselves."""
+RUNS_OF_A_LIFE = 300
+"""Runs on one log; then the views are compared with a replay, and an empty folder is next."""
+
+
+class Failed(Exception):
+    """A run that broke a promise. The message says how to repeat it."""
+
+    def __init__(self, seed: int, cause: BaseException) -> None:
+        super().__init__(
+            f"seed {seed}: {_told(cause)}\nRepeat it with: just soak --seed {seed} --runs 1"
+        )
+
+
+def _told(cause: BaseException) -> str:
+    """A broken promise in its own words; anything else with where it came from."""
+    if isinstance(cause, BaseExceptionGroup):
+        return "\n".join(map(_told, cause.exceptions))
+    if isinstance(cause, Broken):
+        return str(cause)
+    return "".join(traceback.format_exception(cause))
+
+
+class Summary:
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.runs = 0
+        self.lost = 0.0
+        self.events = 0
+        self.downs = 0
+        self.began = time.monotonic()
+
+    def add(self, report: Report) -> None:
+        self.runs += 1
+        self.counts += report.counts
+        self.lost = max(self.lost, report.lost)
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{name} {count}" for name, count in sorted(self.counts.items()))
+        return (
+            f"{self.runs} runs in {time.monotonic() - self.began:.0f} s, {self.events} events,"
+            f" the server went down {self.downs} times, a crash took at most {self.lost:.2f} s"
+            f" of text. {counts}"
+        )
+
+
+async def soak(first: int, runs: int, folder: Path, tell: bool = False) -> Summary:
+    """Runs `first`, `first + 1` … Raises Failed."""
+    summary = Summary()
+    for start in range(first, first + runs, RUNS_OF_A_LIFE):
+        seeds = range(start, min(start + RUNS_OF_A_LIFE, first + runs))
+        life = folder / str(start)
+        life.mkdir()
+        with MarkedUpstream() as upstream:
+            await _life(seeds, World(life, upstream), summary, tell)
+    return summary
+
+
+async def _life(seeds: range, world: World, summary: Summary, tell: bool) -> None:
+    async with world:
+        for plans in _together(seeds):
+            for report in await asyncio.gather(*(_run(plan, world) for plan in plans)):
+                summary.add(report)
+            if tell:
+                print(f"{plans[-1].seed}: {summary.runs} runs", file=sys.stderr, flush=True)
+        await world.ready.wait()
+        summary.downs += len(world.downs)
+        await world.stop()
+        summary.events += sum(map(len, (await world.streams()).values()))
+        if different := await world.differences_from_a_replay():
+            raise Failed(seeds[0], Broken(f"views differ from a replay: {different}"))
+
+
+def _together(seeds: range) -> Iterator[list[Plan]]:
+    calm = (plan for plan in map(plan_of, seeds) if plan.fault is None)
+    stormy = (plan for plan in map(plan_of, seeds) if plan.fault is not None)
+    while plans := list(islice(calm, TOGETHER)):
+        yield plans
+    for plan in stormy:
+        yield [plan]
+
+
+async def _run(plan: Plan, world: World) -> Report:
+    try:
+        return await run(plan, world, "life")
+    except Exception as error:
+        raise Failed(plan.seed, error) from None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**9), help="the first one")
+    given = parser.parse_args()
+    print(f"soaking from seed {given.seed}", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            print(asyncio.run(soak(given.seed, given.runs, Path(folder), tell=True)))
+        except Failed as failed:
+            print(failed, file=sys.stderr)
+            os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
