@@ -5,6 +5,8 @@ head; and its `close()` waits for ever for a client that reads nothing more.
 """
 
 import asyncio
+import socket
+import struct
 from typing import Any, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -19,6 +21,8 @@ AFTER_REFUSAL = 2.0
 MOST_PIPELINED = 16
 """Requests that may wait on one connection for the answer to the one before them."""
 
+_DISCARD = struct.pack("ii", 1, 0)
+"""SO_LINGER: on, for no time."""
 _TOO_LONG = b"\r\n".join(
     [
         b"HTTP/1.1 431 Request Header Fields Too Large",
@@ -47,7 +51,6 @@ class ImpatientTransport(asyncio.Transport):
         self._left = 0
         # Bound once: what is sent for each token passes through without a call more.
         for name in (
-            "abort",
             "get_extra_info",
             "get_write_buffer_size",
             "is_closing",
@@ -61,6 +64,13 @@ class ImpatientTransport(asyncio.Transport):
     def close(self) -> None:
         self._transport.close()
         self.watch()
+
+    def abort(self) -> None:
+        """Gone at once: else the kernel would go on offering what is unread for minutes."""
+        connection = self.get_extra_info("socket")
+        if not self.is_closing() or self.get_write_buffer_size():
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DISCARD)
+        self._transport.abort()
 
     def watch(self) -> None:
         """From now on the client must read."""

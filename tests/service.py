@@ -130,6 +130,10 @@ class Service:
             raise AssertionError(f"no {text!r} in the log:\n" + "\n".join(self.log[-40:]))
         return line
 
+    def count_in_log(self, text: str) -> int:
+        with self._changed:
+            return sum(text in line for line in self.log)
+
     def __enter__(self) -> Self:
         return self.start()
 

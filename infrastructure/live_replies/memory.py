@@ -19,8 +19,8 @@ class MemoryLiveReply:
         self._waiting: list[asyncio.Future[None]] = []
 
     def append(self, text: str, reasoning: str) -> None:
-        self.text += text.encode("utf-8", "replace")
-        self.reasoning += reasoning.encode("utf-8", "replace")
+        self.text += text.encode()
+        self.reasoning += reasoning.encode()
         self._wake()
 
     def end(self, ending: Ending | None) -> None:

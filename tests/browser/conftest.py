@@ -16,7 +16,7 @@ OpenPage = Callable[[str], Page]
 
 
 @pytest.fixture
-def context(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
     """A browser of the test's own: its event loop must not run beside another test's."""
     executable = shutil.which("chromium")
     assert executable, "`just setup` installs Chromium"

@@ -103,6 +103,16 @@ const scenarios = {
     socket.close();
   },
 
+  // A user takes over the chats of an anonymous id: the token is "TOKEN ANON_ID".
+  async claim() {
+    const [user, anonId] = token.split(' ');
+    const socket = io(`${url}/chats`, { auth: { token: user, anon_id: anonId } });
+    await new Promise((resolve) => socket.once('usage_info', resolve));
+    const claimed = await socket.emitWithAck('claim_anonymous', { anon_id: anonId });
+    told('ack', claimed.chat_ids);
+    socket.close();
+  },
+
   // A refusal over SSE is told on the socket too.
   async refused_send() {
     const socket = connected();

@@ -10,7 +10,7 @@ import httpx
 from infrastructure.event_store.store import SqlEventStore
 from infrastructure.projections.rebuild import differing_tables, rebuild_in
 from infrastructure.system import SystemClock
-from tests.service import Service, attaching, bearer, joined, named, send, sending, until
+from tests.service import MODELS, Service, attaching, bearer, joined, named, send, sending, until
 from tests.upstream import Upstream
 
 
@@ -117,6 +117,19 @@ def test_a_key_attaches_after_a_restart_too(upstream: Upstream, tmp_path: Path) 
         again = send(service, headers, "only once")
         assert named(again, "assistant_complete") == named(first, "assistant_complete")
         assert upstream.calls == calls
+
+
+def test_a_chat_outlives_its_model(upstream: Upstream, tmp_path: Path) -> None:
+    ada = bearer("ada")
+    with Service(tmp_path / "data", upstream.api_base) as service:
+        first = send(service, ada, "hello", model="free")
+        service.stop()
+    renamed = MODELS.replace('"free"', '"other"')
+    with Service(tmp_path / "data", upstream.api_base, models=renamed) as service:
+        again = send(service, ada, "hello again", chat_id=first[0].data["chat_id"])
+        assert again[0].data["model"] == "other"
+        with sending(service, ada, content="x", model="free") as stream:
+            assert stream.rest()[0].data["code"] == "MODEL_NOT_FOUND"
 
 
 def test_two_servers_never_share_a_folder(upstream: Upstream, tmp_path: Path) -> None:

@@ -121,6 +121,21 @@ def test_the_allowance_ends_and_a_reply_without_output_gives_it_back(
         assert error["details"]["limit"] == 3
 
 
+def test_who_stops_before_the_first_word_has_used_the_allowance(
+    service: Service, upstream: Upstream, visitor: dict[str, str]
+) -> None:
+    with sending(service, visitor, content="[[stall-first]]") as stream:
+        typing = stream.until("assistant_typing")[0].data
+        httpx.post(
+            f"{service.url}/api/v1/messages/stop",
+            json={"reply_id": typing["reply_id"]},
+            headers=visitor,
+        )
+        events = stream.rest()
+    assert named(events, "assistant_complete").data["usage"] is None
+    assert named(events, "usage_info").data["used"] == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "code"), [("user", "INSUFFICIENT_BALANCE"), ("visitor", "ANON_LIMIT_REACHED")]
 )

@@ -7,7 +7,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.service import Service, bearer, named, send, sending
+from tests.node import run
+from tests.service import Service, bearer, named, send, sending, token
 from tests.upstream import Upstream
 
 
@@ -60,6 +61,16 @@ def test_a_key_is_the_principals_own(service: Service, sub: str) -> None:
     mine = send(service, bearer(sub) | key, "mine")
     theirs = send(service, bearer(f"other-{sub}") | key, "mine")
     assert mine[0].data["reply_id"] != theirs[0].data["reply_id"]
+
+
+def test_a_key_opens_no_chat_that_somebody_else_has_claimed(
+    service: Service, visitor: dict[str, str], sub: str
+) -> None:
+    headers = visitor | {"idempotency-key": str(uuid4())}
+    chat_id = send(service, headers, "soon a user's")[0].data["chat_id"]
+    assert run(service, "claim", f"{token(sub)} {visitor['x-anon-id']}") == [("ack", [chat_id])]
+    with sending(service, headers, content="soon a user's") as stream:
+        assert stream.rest()[0].data["code"] == "CHAT_NOT_FOUND"
 
 
 def test_a_reply_that_failed_is_returned_as_failed(

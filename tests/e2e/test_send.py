@@ -125,6 +125,24 @@ def test_a_reply_under_way_is_joined_by_any_of_its_names(
     assert missed + joined(there) == joined(here) == whole
 
 
+def test_a_reply_is_found_by_its_name_from_its_first_event_on(service: Service, sub: str) -> None:
+    headers = bearer(sub)
+    for _ in range(15):
+        with sending(service, headers, content="[[gate-never]] x") as stream:
+            typing = next(iter(stream)).data
+            with attaching(service, headers, reply_id=typing["reply_id"]) as there:
+                assert there.response.status_code == 200
+            stopped = httpx.post(
+                f"{service.url}/api/v1/messages/stop",
+                json={"reply_id": typing["reply_id"]},
+                headers=headers,
+            )
+            assert stopped.json() == {"reply_id": typing["reply_id"], "stopping": True}
+            stream.rest()
+        with attaching(service, stream_token=typing["stream_token"]) as there:
+            assert named(there.rest(), "assistant_complete").data["finish_reason"] == "stopped"
+
+
 def test_an_ended_reply_is_joined_from_any_of_its_events(service: Service, sub: str) -> None:
     events = send(service, bearer(sub), "a few words to come back to")
     for index, event in enumerate(events):

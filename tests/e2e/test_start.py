@@ -1,5 +1,6 @@
 """How the server starts, says no, and goes down."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -93,6 +94,40 @@ def test_draining_lets_a_reply_end_and_refuses_a_new_one(
             events = seen + stream.rest()
         assert named(events, "assistant_complete").data["content"] == joined(events)
         assert service.wait() == 0
+
+
+async def _sent_while_draining(service: Service) -> list[tuple[int, str]]:
+    """Forty sends with the signal among them: the status of each, and its body."""
+    async with httpx.AsyncClient(timeout=60) as client:
+
+        async def one(number: int) -> tuple[int, str]:
+            url, headers = f"{service.url}/api/v1/messages/send", bearer(f"late-{number}")
+            body = {"content": "[[tokens-40-at-40]]"}
+            async with client.stream("POST", url, json=body, headers=headers) as answer:
+                return answer.status_code, (await answer.aread()).decode()
+
+        sends = [asyncio.create_task(one(number)) for number in range(40)]
+        done = 0
+        while done < 10:
+            done = service.count_in_log("reply started")
+            await asyncio.sleep(0.005)
+        service.signal(signal.SIGTERM)
+        return await asyncio.gather(*sends)
+
+
+def test_who_sends_while_the_signal_comes_is_answered_or_refused_but_never_cut(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    with Service(tmp_path / "data", upstream.api_base) as service:
+        service.wait_ready()
+        answers = asyncio.run(_sent_while_draining(service))
+        assert service.wait() == 0
+    for status, body in answers:
+        if status == 503:
+            assert "SERVER_DRAINING" in body
+        else:
+            assert (status, body.count("event: assistant_complete")) == (200, 1)
+    assert {status for status, _ in answers} <= {200, 503}
 
 
 def test_draining_interrupts_what_outlasts_the_grace_time(

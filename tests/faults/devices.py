@@ -133,7 +133,7 @@ class Hands:
         await asyncio.gather(*(self.follower(person).send(sent, reading) for _ in range(twins)))
 
     async def _stop(self, person: Person, action: Stop) -> None:
-        known: Known | None = _picked(person.replies, -1 - action.pick % 3)
+        known: Known | None = _picked(person.replies, -1 - action.pick % 2)
         if known is None:
             return
         body = {"reply_id": known.reply_id}

@@ -21,7 +21,7 @@ DRAINED_ONE_IN = 120
 """By the seed itself, so that any few hundred in a row have their share: a start is dear."""
 
 QUICK = ("echo", "echo", "tokens-40", "tokens-400", "reasoning", "surrogate")
-TIMED = ("tokens-20-at-100", "tokens-60-at-300", "tokens-100-at-400")
+TIMED = ("tokens-20-at-100", "tokens-100-at-250", "tokens-200-at-500", "tokens-15-at-20")
 FAULTY = (
     "cut",
     "cut-clean",
@@ -169,7 +169,7 @@ def _device(dice: Random, person: str, going_down: bool) -> Device:
         Step(
             dice.choice((0.0, dice.uniform(0, 0.03), dice.uniform(0, 0.15))),
             _action(dice, going_down),
-            dice.random() < 0.5,
+            dice.random() < 0.4,
         )
         for _ in range(dice.randint(1, 5))
     ]
@@ -215,7 +215,7 @@ def _send(dice: Random, going_down: bool) -> Send:
 def _script(dice: Random, going_down: bool) -> str:
     if going_down and dice.random() < 0.8:
         return dice.choice(LONG)
-    kinds = dice.choices((QUICK, TIMED, FAULTY, STALLING), (40, 36, 22, 2))[0]
+    kinds = dice.choices((QUICK, TIMED, FAULTY, STALLING), (30, 48, 20, 2))[0]
     return dice.choice(kinds)
 
 

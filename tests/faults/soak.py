@@ -10,7 +10,6 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 from tests.faults.plan import Plan, plan_of
@@ -20,6 +19,7 @@ from tests.faults.world import MarkedUpstream, World
 
 TOGETHER = 4
 """Runs at once, but for those whose server goes down: they have it to themselves."""
+TOLD_EVERY = 20
 RUNS_OF_A_LIFE = 300
 """Runs on one log; then the views are compared with a replay, and an empty folder is next."""
 
@@ -78,27 +78,24 @@ async def soak(first: int, runs: int, folder: Path, tell: bool = False) -> Summa
 
 
 async def _life(seeds: range, world: World, summary: Summary, tell: bool) -> None:
+    calm = iter([plan for plan in map(plan_of, seeds) if plan.fault is None])
+    stormy = iter([plan for plan in map(plan_of, seeds) if plan.fault is not None])
+
+    async def work(plans: Iterator[Plan]) -> None:
+        for plan in plans:
+            summary.add(await _run(plan, world))
+            if tell and summary.runs % TOLD_EVERY == 0:
+                print(f"{summary.runs} runs", file=sys.stderr, flush=True)
+
     async with world:
-        for plans in _together(seeds):
-            for report in await asyncio.gather(*(_run(plan, world) for plan in plans)):
-                summary.add(report)
-            if tell:
-                print(f"{plans[-1].seed}: {summary.runs} runs", file=sys.stderr, flush=True)
+        await asyncio.gather(*(work(calm) for _ in range(TOGETHER)))
+        await work(stormy)
         await world.ready.wait()
         summary.downs += len(world.downs)
         await world.stop()
         summary.events += sum(map(len, (await world.streams()).values()))
         if different := await world.differences_from_a_replay():
             raise Failed(seeds[0], Broken(f"views differ from a replay: {different}"))
-
-
-def _together(seeds: range) -> Iterator[list[Plan]]:
-    calm = (plan for plan in map(plan_of, seeds) if plan.fault is None)
-    stormy = (plan for plan in map(plan_of, seeds) if plan.fault is not None)
-    while plans := list(islice(calm, TOGETHER)):
-        yield plans
-    for plan in stormy:
-        yield [plan]
 
 
 async def _run(plan: Plan, world: World) -> Report:
