@@ -52,15 +52,17 @@ def serve(flags: ServeFlags) -> int:
 
     settings = Settings(host=flags.host, port=flags.port, data_dir=flags.data_dir)
     configure_logging()
+    os.umask(0o077)  # what people wrote is nobody else's on this machine
     with only_server_of(settings.data_dir):
         uvloop.run(_serve(settings))
-    _leave()
+    return 0
 
 
 def _leave() -> NoReturn:
     """End the process, now that all is closed.
 
-    Python would first tear down all that litellm loaded, which takes over a second of a deploy.
+    Python would first wait for what still loads in a thread, and tear down all that litellm has
+    loaded: seconds of a deploy.
     """
     logging.shutdown()
     sys.stdout.flush()
@@ -104,6 +106,7 @@ async def _serve(settings: "Settings") -> None:
             max_message=MAX_MESSAGE,
         )
         await server.serve()
+    _leave()
 
 
 class Node:
@@ -149,12 +152,14 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
 
     from application.accounts import Accounts, Terms
     from application.chat_commands import ChatCommands
+    from application.checkpoints import Checkpoints
     from application.message_commands import MessageCommands
     from application.node_lease import NodeLease
     from application.prompts import Prompts
     from application.queries import nanos_of
     from application.recovery import Recovery
     from application.replies import Replies
+    from application.reply_endings import ReplyEndings
     from application.turns import Turns
     from application.usage_commands import UsageCommands
     from infrastructure.event_store.store import SqlEventStore
@@ -230,7 +235,9 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
     lease = NodeLease(
         store.leases, UUID(store.log_id), settings.lease, observer, lambda: replies.lose_all()
     )
-    replies = Replies(store, turns, gateway, catalogue, live, clock, lease, observer)
+    endings = ReplyEndings(store, turns, gateway, catalogue, clock, lease)
+    replies = Replies(gateway, live, endings, observer)
+    checkpoints = Checkpoints(store, lease, observer, replies.live, replies.lose_all)
     recovery = Recovery(store, turns, gateway, clock, observer, replies.owns, replies.abandoned)
     await lease.take()
     closing.push_async_callback(lease.give_up)
@@ -325,6 +332,7 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
         await gateway.warm_up(before=local.start if local else None)
 
     async def close_sockets() -> None:
+        await sockets.catch_up(await store.head(), SOCKETS_CLOSE_WITHIN)
         await sockets.close(SOCKETS_CLOSE_WITHIN)
 
     async def tell_sockets() -> None:
@@ -336,7 +344,7 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
 
     node.beside = {
         "lease": lease.keep,
-        "checkpoints": replies.keep_checkpoints,
+        "checkpoints": checkpoints.keep,
         "reaper": recovery.keep_reaping,
         "pushes": sockets.run,
         "model": get_ready,

@@ -35,6 +35,10 @@ fmt: setup
 bench name="" *args: (_install "dev")
     {{ if name == "" { "ls benchmarks/*.py" } else { python + " -m benchmarks." + name + " " + args } }}
 
+# Seeded faults for as long as you like: `just soak --runs 5000`, `just soak --seed 7 --runs 1`
+soak *args: (_install "dev")
+    {{python}} -m tests.faults.soak {{args}}
+
 # Resolve the versions anew and pin them with hashes
 lock *args:
     uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-annotate --quiet --python-version 3.11 --extra local --group build {{args}} -o requirements/serve.txt

@@ -7,7 +7,7 @@ from uuid import UUID
 from application.errors import VersionConflict
 from application.live_replies import LiveReply, Observer
 from application.ports import Append, Clock, EventStore, Meta, OpenReplyRow
-from application.settlement import consumption_of, end_hold, text_of
+from application.settlement import consumption_of, end_hold
 from application.token_count import TokenCounter
 from application.turns import Turns
 from domain.chat import Chat
@@ -101,8 +101,8 @@ class Recovery:
         cost = end_hold(usage, row.reply_id, row.chat_id, consumption, "interrupted", at)
         chat.interrupt_reply(
             row.reply_id,
-            text_of(text),
-            text_of(reasoning) or None,
+            text.decode(),
+            reasoning.decode() or None,
             cost,
             at,
         )

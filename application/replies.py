@@ -6,63 +6,20 @@ reaper, or a deletion ends a reply; each append that ends it settles or releases
 
 import asyncio
 from contextlib import aclosing
-from datetime import datetime
 from functools import partial
-from typing import Literal
 from uuid import UUID
 
 import msgspec
 
-from application.errors import LeaseLost, ModelFailure, VersionConflict
+from application.errors import LeaseLost, ModelFailure
 from application.insist import insist
-from application.live_replies import (
-    Ending,
-    LeaseHolder,
-    LiveReplies,
-    LiveReply,
-    Observer,
-    StartedReply,
-)
-from application.ports import (
-    Append,
-    Clock,
-    EventStore,
-    LanguageModel,
-    Meta,
-    Models,
-    Prompt,
-    ProviderUsage,
-)
-from application.queries import MessageView
-from application.settlement import (
-    consumption_of,
-    end_hold,
-    is_given_back,
-    text_of,
-    usage_view,
-)
-from application.turns import Turns
-from domain.chat import STOPPED, Chat, MessageUsage, ReplyNotOpen
-from domain.usage import Consumption, HoldNotOpen, Usage
+from application.live_replies import LiveReplies, LiveReply, Observer, StartedReply
+from application.ports import LanguageModel, Meta, Prompt
+from application.reply_endings import Answer, Begun, Cut, ReplyEndings, Said
+from domain.usage import Usage
 
-CHECKPOINT_INTERVAL = 0.25
-CHECKPOINTED_PER_SECOND = 100_000
-"""Bytes of one reply written to checkpoints in a second: a long text is kept less often."""
 LONGEST_ANSWER = 8_000_000
 """Bytes of text and reasoning: a model that goes on after that is broken."""
-
-Cut = Literal["stopped", "interrupted", "deleted", "lease-lost"]
-"""Why a reply is ended before its model has finished."""
-
-
-class Answer(msgspec.Struct):
-    """What the model has come to so far."""
-
-    model: str
-    finish_reason: str | None = None
-    usage: ProviderUsage | None = None
-    failure: str | None = None
-    cause: str | None = None
 
 
 class Running(msgspec.Struct):
@@ -70,38 +27,26 @@ class Running(msgspec.Struct):
 
     live: LiveReply
     prompt: Prompt
-    prompt_tokens: int
-    meta: Meta
-    address: bytes | None
+    begun: Begun
     answer: Answer
     over: asyncio.Event
     """Set when the answer has ended, or was cut."""
     pulled: bool = False
     """The model has said all it had to say, or failed."""
     cut: Cut | None = None
-    checkpointed: int = 0
-    checkpoint_due: float = 0.0
 
 
 class Replies:
     def __init__(
         self,
-        store: EventStore,
-        turns: Turns,
         model: LanguageModel,
-        models: Models,
         live: LiveReplies,
-        clock: Clock,
-        leases: LeaseHolder,
+        endings: ReplyEndings,
         observer: Observer,
     ) -> None:
-        self._store = store
-        self._turns = turns
         self._model = model
-        self._models = models
         self._live = live
-        self._clock = clock
-        self._leases = leases
+        self._endings = endings
         self._observer = observer
         self._running: dict[UUID, Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -123,9 +68,12 @@ class Replies:
         running = Running(
             live=self._live.open(started),
             prompt=prompt,
-            prompt_tokens=prompt_tokens,
-            meta=msgspec.structs.replace(meta, causation=started.reply_id, actor=None),
-            address=address,
+            begun=Begun(
+                started=started,
+                prompt_tokens=prompt_tokens,
+                meta=msgspec.structs.replace(meta, causation=started.reply_id, actor=None),
+                address=address,
+            ),
             answer=Answer(started.model),
             over=asyncio.Event(),
         )
@@ -153,10 +101,9 @@ class Replies:
         Returns the address to give a message back to, if any.
         """
         running = self._running.get(reply_id)
-        consumption = await self._consumption(running) if running else None
-        end_hold(usage, reply_id, chat_id, consumption, "deleted", self._clock.now())
-        refunds = is_given_back(consumption, "deleted")
-        return running.address if running and refunds else None
+        said = self._said(running) if running else None
+        begun = running.begun if running else None
+        return await self._endings.settle_deleted(usage, reply_id, chat_id, begun, said)
 
     def owns(self, reply_id: UUID) -> bool:
         return reply_id in self._running
@@ -184,6 +131,15 @@ class Replies:
         """What this node held of a reply that it lost with its lease."""
         return self._abandoned.pop(reply_id, None)
 
+    def lose_all(self) -> None:
+        """The node's lease is gone: stop what another node may end, and send followers to it."""
+        for reply_id in list(self._running):
+            self.cut(reply_id, "lease-lost")
+
+    def live(self) -> list[LiveReply]:
+        """The replies that this node is answering."""
+        return [running.live for running in self._running.values()]
+
     # The owner's task
 
     async def _own(self, running: Running) -> None:
@@ -192,7 +148,8 @@ class Replies:
             await self._stream(running)
             if running.cut == "lease-lost":
                 raise LeaseLost("the node lost its lease")
-            ending = await insist(partial(self._end, running), started.reply_id, self._observer)
+            end = partial(self._endings.end, running.begun, self._said(running), running.cut)
+            ending = await insist(end, started.reply_id, self._observer)
         except LeaseLost:
             self._abandoned[started.reply_id] = running.live
             ending = None
@@ -251,150 +208,6 @@ class Replies:
                 if delta.finish_reason is not None:
                     answer.finish_reason = delta.finish_reason
 
-    async def _end(self, running: Running, fresh: bool) -> Ending:
-        """Append the reply's end with its settlement, decided on the streams as they are now."""
-        started, answer = running.live.started, running.answer
-        consumption = await self._consumption(running)
-        text, reasoning = text_of(running.live.text), text_of(running.live.reasoning) or None
-        async with self._turns.of(started.payer):
-            chat = await self._store.load(Chat, started.chat_id, fresh=fresh)
-            usage = await self._store.load(Usage, started.payer, fresh=fresh)
-            at = self._clock.now()
-            reason = running.cut or answer.failure or "no-output"
-            try:
-                message_usage = end_hold(
-                    usage, started.reply_id, started.chat_id, consumption, reason, at
-                )
-                refunds = is_given_back(consumption, reason)
-                if running.cut == "interrupted":
-                    chat.interrupt_reply(started.reply_id, text, reasoning, message_usage, at)
-                elif answer.failure is not None and running.cut is None:
-                    chat.fail_reply(
-                        started.reply_id, answer.failure, text, reasoning, message_usage, at
-                    )
-                else:
-                    chat.complete_reply(
-                        started.reply_id,
-                        text,
-                        reasoning,
-                        answer.model,
-                        STOPPED if running.cut == "stopped" else answer.finish_reason or "stop",
-                        message_usage,
-                        at,
-                    )
-            except (ReplyNotOpen, HoldNotOpen) as ended:
-                if not fresh:
-                    raise VersionConflict("what this process remembers may be old") from ended
-                return await self._ended_elsewhere(running, chat, text)
-            # The append's position is that of its last event, which is the account's.
-            behind = len(usage.pending_events)
-            position = await self._store.append(
-                Append(
-                    aggregates=(chat, usage),
-                    meta=running.meta,
-                    lease=self._leases.lease,
-                    closes=started.reply_id,
-                    address_refund=running.address if refunds else None,
-                )
-            )
-        return self._ending(running, chat, text, message_usage, position - behind, at)
-
-    async def _ended_elsewhere(self, running: Running, chat: Chat, text: str) -> Ending:
-        """The chat was deleted, or a reaper took the reply for an orphan."""
-        if not chat.state.deleted:
-            raise LeaseLost("another node has ended this reply")
-        head = await self._store.head()
-        ending = self._ending(running, chat, text, None, head, self._clock.now())
-        return msgspec.structs.replace(ending, error="CHAT_NOT_FOUND")
-
-    def _ending(
-        self,
-        running: Running,
-        chat: Chat,
-        text: str,
-        usage: MessageUsage | None,
-        position: int,
-        at: datetime,
-    ) -> Ending:
-        started, answer = running.live.started, running.answer
-        node = chat.state.messages.get(started.message_id)
-        versions = chat.versions(started.message_id) if node else [started.message_id]
-        status = node.status if node else "failed"
-        error = None
-        if status == "interrupted":
-            error = "INTERRUPTED"
-        elif status == "failed":
-            error = answer.failure or "INTERNAL"
-        finish_reason = None
-        if error is None:
-            finish_reason = STOPPED if status == "stopped" else answer.finish_reason or "stop"
-        return Ending(
-            position=position,
-            content=text,
-            error=error,
-            message=MessageView(
-                id=started.message_id,
-                chat_id=started.chat_id,
-                parent_id=started.user_message_id,
-                role="assistant",
-                content=None,
-                status=status,
-                model=answer.model,
-                created_at=started.started_at,
-                completed_at=at,
-                version=versions.index(started.message_id) + 1,
-                versions=versions,
-                usage=usage_view(usage),
-                finish_reason=finish_reason,
-                error=error,
-            ),
-        )
-
-    async def _consumption(self, running: Running) -> Consumption | None:
-        answer = running.answer
-        return await consumption_of(
-            self._model,
-            answer.model,
-            self._models.get(answer.model).price,
-            running.prompt_tokens,
-            running.live.text,
-            running.live.reasoning,
-            answer.usage,
-        )
-
-    # Checkpoints
-
-    async def keep_checkpoints(self) -> None:
-        """Keep the unfinished text of all replies, a few times a second, in one write each time."""
-        while True:
-            await asyncio.sleep(CHECKPOINT_INTERVAL)
-            await self._checkpoint()
-
-    async def _checkpoint(self) -> None:
-        now = asyncio.get_running_loop().time()
-        grown = [
-            running
-            for running in self._running.values()
-            if len(running.live.text) + len(running.live.reasoning) > running.checkpointed
-            and now >= running.checkpoint_due
-        ]
-        if not grown:
-            return
-        drafts = [
-            (r.live.started.reply_id, bytes(r.live.text), bytes(r.live.reasoning)) for r in grown
-        ]
-        try:
-            await self._store.checkpoint(self._leases.lease, drafts)
-        except LeaseLost:
-            self.lose_all()
-        except Exception as error:  # noqa: BLE001 - a supervisor: told, and tried again next time
-            self._observer.fault("checkpoint", error)
-        else:
-            for running, (_, text, reasoning) in zip(grown, drafts, strict=True):
-                running.checkpointed = len(text) + len(reasoning)
-                running.checkpoint_due = now + running.checkpointed / CHECKPOINTED_PER_SECOND
-
-    def lose_all(self) -> None:
-        """The node's lease is gone: stop what another node may end, and send followers to it."""
-        for reply_id in list(self._running):
-            self.cut(reply_id, "lease-lost")
+    def _said(self, running: Running) -> Said:
+        live = running.live
+        return Said(bytes(live.text), bytes(live.reasoning), running.answer)

@@ -17,8 +17,8 @@ async def consumption_of(
     model: str,
     price: Price,
     prompt_tokens: int,
-    text: bytes | bytearray,
-    reasoning: bytes | bytearray,
+    text: bytes,
+    reasoning: bytes,
     reported: ProviderUsage | None,
 ) -> Consumption | None:
     """What a reply consumed, by the provider's figures or else by our count of what was delivered.
@@ -29,7 +29,7 @@ async def consumption_of(
         return None
     usage = reported
     if usage is None:
-        delivered = text_of(text) + text_of(reasoning)
+        delivered = text.decode() + reasoning.decode()
         usage = ProviderUsage(prompt_tokens, await token_count(counter, delivered))
     return Consumption(
         model=model,
@@ -89,7 +89,3 @@ def usage_view(usage: MessageUsage | None) -> MessageUsageView | None:
         estimated=usage.estimated,
         price_source=usage.price_source,
     )
-
-
-def text_of(utf8: bytes | bytearray) -> str:
-    return utf8.decode("utf-8", "replace")

@@ -6,7 +6,7 @@ from application.accounts import Accounts
 from application.commands import TopUp
 from application.errors import InvalidRequest
 from application.ports import Append, Caller, Clock, Principal
-from application.queries import nanos_of
+from application.queries import decimal_of, nanos_of
 from application.turns import Attempt, Decision, Outcome, Turns
 
 
@@ -32,6 +32,9 @@ class UsageCommands:
             raise InvalidRequest("Only a user has a balance.", "$.principal")
         if nanos_of(command.amount) <= 0:
             raise InvalidRequest("The amount must be positive.", "$.amount")
+
+        # "2.50" is the same request as "2.5".
+        command = msgspec.structs.replace(command, amount=decimal_of(nanos_of(command.amount)))
 
         async def decide(attempt: Attempt) -> Decision[ToppedUp]:
             at = self._clock.now()

@@ -75,12 +75,16 @@ class Parameters(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Node(msgspec.Struct):
-    """A message's place in the tree. `children` are in time order."""
+    """A message's place in the tree. `children` are in time order.
+
+    `active_child` is the one through which the active branch last went on from here.
+    """
 
     parent_id: UUID | None
     role: Role
     status: Status
     children: list[UUID] = []
+    active_child: UUID | None = None
 
 
 class OpenReply(msgspec.Struct):
@@ -438,12 +442,12 @@ class Chat(Aggregate):
         )
 
     def select_branch(self, message_id: UUID, at: datetime) -> None:
-        """Make the branch through a message active, down to the newest message below it."""
+        """Make the branch through a message active, down to where it was left the last time."""
         self._require_existing()
-        self._message(message_id)
-        leaf_id = message_id
-        while children := self.state.messages[leaf_id].children:
-            leaf_id = children[-1]
+        leaf_id, node = message_id, self._message(message_id)
+        while node.active_child or node.children:
+            leaf_id = node.active_child or node.children[-1]
+            node = self.state.messages[leaf_id]
         if leaf_id != self.state.leaf_id and message_id not in self._upwards(self.state.leaf_id):
             self._branch_selected(message_id=message_id, leaf_id=leaf_id, timestamp=at)
 
@@ -516,7 +520,7 @@ class Chat(Aggregate):
         timestamp: datetime,
     ) -> None:
         self._add(message_id, Node(parent_id, "user", "complete"))
-        self.state.leaf_id = message_id
+        self._activate(message_id)
 
     @event(ReplyStarted)
     def _reply_started(
@@ -535,7 +539,7 @@ class Chat(Aggregate):
         self._add(message_id, Node(parent_id, "assistant", "streaming"))
         self.state.reply = OpenReply(reply_id, message_id, kind, replaces, payer)
         self.state.model = model
-        self.state.leaf_id = leaf_id
+        self._activate(leaf_id)
 
     @event(StopRequested)
     def _stop_requested(self, reply_id: UUID, timestamp: datetime) -> None:
@@ -600,7 +604,7 @@ class Chat(Aggregate):
 
     @event(BranchSelected)
     def _branch_selected(self, message_id: UUID, leaf_id: UUID, timestamp: datetime) -> None:
-        self.state.leaf_id = leaf_id
+        self._activate(leaf_id)
 
     def _add(self, message_id: UUID, node: Node) -> None:
         self.state.messages[message_id] = node
@@ -611,8 +615,20 @@ class Chat(Aggregate):
 
     def _end(self, message_id: UUID, status: Status, leaf_id: UUID | None) -> None:
         self.state.messages[message_id].status = status
-        self.state.leaf_id = leaf_id
         self.state.reply = None
+        if leaf_id is not None:
+            self._activate(leaf_id)
+
+    def _activate(self, leaf_id: UUID) -> None:
+        self.state.leaf_id = leaf_id
+        child_id = leaf_id
+        # Upwards only as far as the way is new: a message that follows the leaf is one step.
+        while (parent_id := self.state.messages[child_id].parent_id) is not None:
+            parent = self.state.messages[parent_id]
+            if parent.active_child == child_id:
+                return
+            parent.active_child = child_id
+            child_id = parent_id
 
 
 def status_of(finish_reason: str) -> Status:

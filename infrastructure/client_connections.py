@@ -47,6 +47,11 @@ class ImpatientTransport(asyncio.Transport):
         super().__init__()
         self._transport = transport
         self._unread = unread
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # What is in the kernel's buffer already is the kernel's to give up, even after `close`.
+            transport.get_extra_info("socket").setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(unread * 1000)
+            )
         self._waiting: asyncio.TimerHandle | None = None
         self._left = 0
         # Bound once: what is sent for each token passes through without a call more.

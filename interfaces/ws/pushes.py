@@ -41,6 +41,7 @@ class Pushes:
         self._fault = fault
         self._messages = PushMessages(views)
         self.position = views.position
+        self._advanced = asyncio.Event()
 
     async def run(self) -> None:
         """Tail the log until cancelled."""
@@ -53,13 +54,23 @@ class Pushes:
                 self._fault("pushes", error)
                 await asyncio.sleep(RETRY_DELAY)
 
+    async def reached(self, position: int) -> None:
+        """Return when `position` has been pushed."""
+        while self.position < position:
+            self._advanced.clear()
+            await self._advanced.wait()
+
+    def _advance(self, position: int) -> None:
+        self.position = position
+        self._advanced.set()
+
     async def follow(self) -> None:
         """Wait for more of the log, and push what the views hold of it. Raises ViewsBehind."""
         if await self._store.wait(self.position, IDLE) <= self.position:
             return
         await self._views.wait(self.position + 1, FRESH_WITHIN)
         if not len(self._connections):
-            self.position = max(self.position, self._views.position)
+            self._advance(max(self.position, self._views.position))
             return
         recorded = await self._store.read_all(self.position, BATCH)
         held = self._views.position
@@ -67,7 +78,7 @@ class Pushes:
         for each, following in zip(visible, [*visible[1:], None], strict=False):
             # Of events in a row on one account, the last one tells all.
             if is_of_account(each) and following and following.stream_id == each.stream_id:
-                self.position = each.position
+                self._advance(each.position)
             else:
                 await self._push(each)
 
@@ -86,7 +97,7 @@ class Pushes:
         for push in pushes:
             wanting = self._wanting(push.principal, recorded.position)
             self._connections.emit(wanting, push.event, push.payload)
-        self.position = recorded.position
+        self._advance(recorded.position)
 
     async def _pushes_of(self, recorded: Recorded, audience: Sequence[UUID]) -> list[Push]:
         if not is_of_account(recorded):

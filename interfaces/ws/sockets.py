@@ -1,7 +1,9 @@
 """Socket.IO put together: the server, its namespace, and the pushes."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -87,6 +89,12 @@ class ChatSockets:
     def announce_draining(self) -> None:
         """Tell every socket that the node is about to go down."""
         self._connections.emit(self._connections.all(), "server_draining", {})
+
+    async def catch_up(self, position: int, timeout: float) -> None:
+        """Return when all up to `position` was pushed, or after `timeout` seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._pushes.reached(position)
 
     async def close(self, timeout: float) -> None:
         """Close every transport, so that clients connect elsewhere, within `timeout` seconds."""

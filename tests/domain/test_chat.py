@@ -178,7 +178,20 @@ def test_a_claimed_chat_belongs_to_its_new_owner_alone_and_the_payer_stays() -> 
     assert a_chat.state.reply.payer == OWNER
 
 
-def test_selecting_a_branch_goes_down_to_its_newest_message() -> None:
+def test_selecting_a_branch_goes_down_to_where_it_was_left() -> None:
+    a_chat = chat()
+    first_id, old_id = answered(a_chat)
+    _, last_id = answered(a_chat)
+    new_id, reply_id = regenerating(a_chat, old_id)
+    a_chat.complete_reply(reply_id, "", None, "m", STOPPED, None, AT)
+    answered(a_chat, edit_of=first_id)
+    a_chat.select_branch(first_id, AT)
+    assert a_chat.state.leaf_id == last_id
+    a_chat.select_branch(new_id, AT)
+    assert a_chat.state.leaf_id == new_id
+
+
+def test_selecting_a_branch_goes_down_to_its_last_message() -> None:
     a_chat = chat()
     first_id, answer_id = answered(a_chat)
     _, last_id = answered(a_chat)

@@ -91,7 +91,7 @@ def test_a_refused_send_leaves_nothing_behind(strict: Service, sub: str) -> None
 
 def test_a_top_up_counts_once_for_each_reference(strict: Service, sub: str) -> None:
     assert top_up(strict, sub, "2.5", "invoice-1").status_code == 200
-    assert top_up(strict, sub, "2.5", "invoice-1").status_code == 200
+    assert top_up(strict, sub, "2.50", "invoice-1").status_code == 200
     assert top_up(strict, sub, "3", "invoice-1").status_code == 422
     assert account(strict, f"user:{sub}")["balance"] == "2.5"
 

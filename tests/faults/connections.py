@@ -10,7 +10,7 @@ import aiohttp
 from tests.faults.people import Person, Seen, Sent
 from tests.faults.plan import By, Cut
 from tests.faults.plan import Reading as ReadingPlan
-from tests.faults.reading import Broken, Reading
+from tests.faults.reading import BrokenPromiseError, Reading
 from tests.faults.world import World
 
 Outcome = Literal["cut", "ended", "nothing", "gone", "refused"]
@@ -93,7 +93,9 @@ class Follower:
                 return None
             if outcome == "gone":
                 if not self._goes_down:
-                    raise Broken(f"the server cut a connection of {request.method} {request.path}")
+                    raise BrokenPromiseError(
+                        f"the server cut a connection of {request.method} {request.path}"
+                    )
                 await self._back()
             reading = self._reading
             if reading is None:
@@ -105,7 +107,7 @@ class Follower:
                 continue  # the same again, under its key; a GET is safe anyway
             if outcome == "ended" and not reading.whole:
                 if reading.terminal is None and not self._goes_down:
-                    raise Broken("a stream ended without a terminal event")
+                    raise BrokenPromiseError("a stream ended without a terminal event")
             elif outcome in ("ended", "nothing"):
                 return reading
             if outcome == "cut" and not cuts and plan.abandoned:
@@ -130,7 +132,7 @@ class Follower:
             return "gone"
 
     async def _exchange(self, request: Request, cut: Cut | None) -> Outcome:
-        hurry = cut.pause / 10 if cut is not None and cut.after < 0 else None
+        hurry = cut.pause / 5 if cut is not None and cut.after < 0 else None
         url = self._world.url + request.path
         opening = self._client.request(
             request.method, url, headers=request.headers, params=request.params, json=request.body
@@ -157,7 +159,7 @@ class Follower:
         reading = self._reading
         if reading is not None and request.sent is None:
             if reading.reply_id != reply_id:
-                raise Broken(f"{reading.last_id} resumed another reply {reply_id}")
+                raise BrokenPromiseError(f"{reading.last_id} resumed another reply {reply_id}")
             reading.connect()
             return
         self._reading = Reading(reply_id)
@@ -171,14 +173,16 @@ class Follower:
             return "cut"
         async for chunk in response.content.iter_any():
             reading.feed(chunk if left is None else chunk[:left])
-            self._note_start(reading)
+            self._note(reading)
             if left is not None:
                 left -= len(chunk)
                 if left <= 0:
                     return "cut"
         return "ended"
 
-    def _note_start(self, reading: Reading) -> None:
+    def _note(self, reading: Reading) -> None:
+        if reading.terminal is not None:
+            self._seen.ended.add(reading.reply_id)
         if reading.started is not None:
             started = reading.started
             place = (started["user_message_id"], started["message_id"])
@@ -195,7 +199,9 @@ class Follower:
             return
         if code == DRAINING and self._goes_down:
             return
-        raise Broken(f"{request.method} {request.path} {request.params} was refused: {code}")
+        raise BrokenPromiseError(
+            f"{request.method} {request.path} {request.params} was refused: {code}"
+        )
 
     async def _back(self) -> None:
         async with asyncio.timeout(COMES_BACK_WITHIN):
@@ -223,4 +229,6 @@ async def _refusal(response: aiohttp.ClientResponse) -> str:
     try:
         return str(json.loads(text)["code"])
     except (ValueError, KeyError):
-        raise Broken(f"status {response.status} without a code: {text[:200]!r}") from None
+        raise BrokenPromiseError(
+            f"status {response.status} without a code: {text[:200]!r}"
+        ) from None

@@ -25,7 +25,7 @@ from tests.faults.plan import (
     Stop,
 )
 from tests.faults.plan import Reading as ReadingPlan
-from tests.faults.reading import Broken
+from tests.faults.reading import BrokenPromiseError
 from tests.faults.sockets import Socket
 from tests.faults.world import World
 
@@ -133,7 +133,8 @@ class Hands:
         await asyncio.gather(*(self.follower(person).send(sent, reading) for _ in range(twins)))
 
     async def _stop(self, person: Person, action: Stop) -> None:
-        known: Known | None = _picked(person.replies, -1 - action.pick % 2)
+        under_way = [k for k in person.replies if k.reply_id not in self._seen.ended]
+        known: Known | None = _picked(under_way or person.replies, action.pick)
         if known is None:
             return
         body = {"reply_id": known.reply_id}
@@ -152,12 +153,13 @@ class Hands:
         if answer.status == 202:
             self._seen.counts["stopping" if told["stopping"] else "stopped too late"] += 1
         elif told.get("code") not in GIVEN_UP or known.chat_id not in self._seen.given_up:
-            raise Broken(f"stop by {action.by}: {answer.status} {told}")
+            raise BrokenPromiseError(f"stop by {action.by}: {answer.status} {told}")
 
     async def _change(self, person: Person, action: Change) -> None:
         chat_id = _picked(person.chats, action.chat)
         if chat_id is None:
             return
+        more: dict[str, Any]
         match action.kind:
             case "rename":
                 request, more = "rename_chat", {"title": f"title {action.pick}"}
@@ -197,7 +199,7 @@ class Hands:
             return
         if error["code"] == DRAINING and self._goes_down:
             return
-        raise Broken(f"{request} was refused: {error}")
+        raise BrokenPromiseError(f"{request} was refused: {error}")
 
 
 def _picked(those: list[Any], pick: int) -> Any:

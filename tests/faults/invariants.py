@@ -12,11 +12,11 @@ from application.ports import Recorded
 from domain.chat import STOPPED, Chat
 from domain.usage import Usage
 from tests.faults.people import Person, Seen
-from tests.faults.reading import Broken, Reading
+from tests.faults.reading import BrokenPromiseError, Reading
 from tests.faults.world import World
 
 CHECKPOINT_WITHIN = 1.0
-"""Seconds of text that a crash may take: a checkpoint's interval, and its write on a busy machine."""
+"""Seconds of text that a crash may take: a checkpoint's interval, and a busy machine's write."""
 
 ENDS = (
     Chat.MessageCompleted,
@@ -118,16 +118,16 @@ def check_log(seen: Seen, told: Told, calls_of: Mapping[str, int]) -> None:
     """One end a reply, one message and one model call a request, and nothing unasked for."""
     for reply_id, ended in told.replies.items():
         if len(ended.ends) != 1:
-            raise Broken(f"reply {reply_id} has {len(ended.ends)} ends")
+            raise BrokenPromiseError(f"reply {reply_id} has {len(ended.ends)} ends")
     for reply_id in seen.replies:
         if reply_id not in told.replies:
-            raise Broken(f"the acknowledged reply {reply_id} is not in the log")
+            raise BrokenPromiseError(f"the acknowledged reply {reply_id} is not in the log")
     unasked = told.replies.keys() - seen.replies.keys()
     if len(unasked) > seen.unanswered:
-        raise Broken(f"{len(unasked)} replies that nobody was told of, {unasked}")
+        raise BrokenPromiseError(f"{len(unasked)} replies that nobody was told of, {unasked}")
     for content, count in told.contents.items():
         if count != 1:
-            raise Broken(f"{count} messages {content!r}")
+            raise BrokenPromiseError(f"{count} messages {content!r}")
     replies_of: dict[str, list[Ended]] = {}
     for ended in told.replies.values():
         replies_of.setdefault(ended.user_content.split(" ", 1)[0], []).append(ended)
@@ -136,7 +136,7 @@ def check_log(seen: Seen, told: Told, calls_of: Mapping[str, int]) -> None:
         # One that was ended at once, or whose server died, may not have got to its model.
         least = sum(ended.outcome in ("stop", "length") for ended in replies)
         if not least <= calls <= len(replies):
-            raise Broken(f"{calls} model calls for {len(replies)} replies to {marker}")
+            raise BrokenPromiseError(f"{calls} model calls for {len(replies)} replies to {marker}")
     for chat_id in told.chats:
         _folded(told.streams[chat_id])
 
@@ -151,17 +151,21 @@ def check_outcomes(seen: Seen, told: Told, slow_start: bool) -> None:
             continue
         if outcome in (STOPPED, "INTERRUPTED", "length"):
             if not text.startswith(content):
-                raise Broken(f"reply {reply_id} stopped with {content[:80]!r}, not of {text[:80]!r}")
+                raise BrokenPromiseError(
+                    f"reply {reply_id} stopped with {content[:80]!r}, not of {text[:80]!r}"
+                )
         elif slow_start and outcome == "PROVIDER_TIMEOUT":
             continue
         elif code is not None and outcome == code:
             # What was under way when the provider broke off may be lost.
             if not text.startswith(content):
-                raise Broken(f"reply {reply_id} failed with {content[:80]!r}")
+                raise BrokenPromiseError(f"reply {reply_id} failed with {content[:80]!r}")
         elif code is not None or outcome not in ("stop", "content_filter"):
-            raise Broken(f"reply {reply_id} ended in {outcome}, not {code}: {ended.user_content!r}")
+            raise BrokenPromiseError(
+                f"reply {reply_id} ended in {outcome}, not {code}: {ended.user_content!r}"
+            )
         elif content != text:
-            raise Broken(f"reply {reply_id} says {content[:80]!r}, not {text[:80]!r}")
+            raise BrokenPromiseError(f"reply {reply_id} says {content[:80]!r}, not {text[:80]!r}")
 
 
 def _expected(message: str) -> tuple[str | None, str]:
@@ -175,13 +179,13 @@ def _expected(message: str) -> tuple[str | None, str]:
 
 
 def check_readings(seen: Seen, told: Told, downs: list[float]) -> float:
-    """What clients read is what is stored. Returns the seconds of text that a crash took at most."""
+    """What clients read is what is stored. Returns the most seconds of text that a crash took."""
     lost = 0.0
     for reading in seen.readings:
         known = seen.replies.get(reading.reply_id)
         ended = told.replies[reading.reply_id]
         if known is not None and str(ended.chat_id) != known.chat_id:
-            raise Broken(f"reply {reading.reply_id} is of another chat")
+            raise BrokenPromiseError(f"reply {reading.reply_id} is of another chat")
         lost = max(lost, _check_reading(reading, ended, downs))
     return lost
 
@@ -191,40 +195,52 @@ def _check_reading(reading: Reading, ended: Ended, downs: list[float]) -> float:
     where = f"reply {reading.reply_id} ({ended.outcome})"
     if content is None:  # its chat was deleted in mid-reply: there is nothing stored to compare
         if terminal is not None and terminal.get("code") != "CHAT_NOT_FOUND":
-            raise Broken(f"{where} was told as {reading.terminal_name} {terminal.get('code')}")
+            raise BrokenPromiseError(
+                f"{where} was told as {reading.terminal_name} {terminal.get('code')}"
+            )
         return 0.0
     if terminal is not None and terminal.get("code") == "CHAT_NOT_FOUND":
         if not content.startswith(reading.text) and ended.outcome != "INTERRUPTED":
-            raise Broken(f"{where} was read as {reading.text[:80]!r}")
+            raise BrokenPromiseError(f"{where} was read as {reading.text[:80]!r}")
         return 0.0
     if terminal is not None:
         _check_terminal(reading, ended, where)
     if ended.outcome == "INTERRUPTED":
         if not (reading.text.startswith(content) or content.startswith(reading.text)):
-            raise Broken(f"{where}: {reading.text[:80]!r} is no beginning of {content[:80]!r}")
+            raise BrokenPromiseError(
+                f"{where}: {reading.text[:80]!r} is no beginning of {content[:80]!r}"
+            )
         if terminal is not None and len(reading.text) < len(content):
-            raise Broken(f"{where}: {len(reading.text)} of {len(content)} characters were read")
+            raise BrokenPromiseError(
+                f"{where}: {len(reading.text)} of {len(content)} characters were read"
+            )
         return _lost(reading, len(content), downs, where)
     if terminal is not None and reading.text != content:
-        raise Broken(f"{where} was read as {reading.text[-80:]!r}, is {content[-80:]!r}")
+        raise BrokenPromiseError(
+            f"{where} was read as {reading.text[-80:]!r}, is {content[-80:]!r}"
+        )
     if not content.startswith(reading.text):
-        raise Broken(f"{where}: {reading.text[-80:]!r} is no beginning of {content[-80:]!r}")
+        raise BrokenPromiseError(
+            f"{where}: {reading.text[-80:]!r} is no beginning of {content[-80:]!r}"
+        )
     return 0.0
 
 
 def _check_terminal(reading: Reading, ended: Ended, where: str) -> None:
     terminal = reading.terminal
     if terminal["content"] != ended.content:
-        raise Broken(f"{where} was told with {terminal['content'][:80]!r}")
+        raise BrokenPromiseError(f"{where} was told with {terminal['content'][:80]!r}")
     if terminal["position"] != ended.ends[0].position:
-        raise Broken(f"{where} is of {ended.ends[0].position}, told as {terminal['position']}")
+        raise BrokenPromiseError(
+            f"{where} is of {ended.ends[0].position}, told as {terminal['position']}"
+        )
     told = terminal.get("code") or terminal.get("finish_reason")
     if told != ended.outcome:
-        raise Broken(f"{where} was told as {told}")
+        raise BrokenPromiseError(f"{where} was told as {told}")
     regenerated = ended.started.kind == "regenerate"
     name = "assistant_regenerated" if regenerated else "assistant_complete"
     if reading.terminal_name not in (name, "assistant_error"):
-        raise Broken(f"{where} was told by {reading.terminal_name}")
+        raise BrokenPromiseError(f"{where} was told by {reading.terminal_name}")
 
 
 def _lost(reading: Reading, kept: int, downs: list[float], where: str) -> float:
@@ -234,7 +250,9 @@ def _lost(reading: Reading, kept: int, downs: list[float], where: str) -> float:
         return 0.0
     lost = min((down - beyond for down in downs if down >= beyond), default=None)
     if lost is None or lost > CHECKPOINT_WITHIN:
-        raise Broken(f"{where}: text was lost that had been read {lost} s before the crash")
+        raise BrokenPromiseError(
+            f"{where}: text was lost that had been read {lost} s before the crash"
+        )
     return lost
 
 
@@ -249,35 +267,49 @@ def check_account(person: Person, told: Told, shown: dict[str, Any]) -> None:
             granted += event.amount
         elif isinstance(event, Usage.AmountHeld | Usage.AllowanceHeld):
             if event.hold_id in holds or str(event.hold_id) not in told.replies:
-                raise Broken(f"{person.written} has a hold twice, or for no reply")
+                raise BrokenPromiseError(f"{person.written} has a hold twice, or for no reply")
             holds[event.hold_id] = event.amount
             taken += 1
         elif isinstance(event, Usage.HoldSettled):
             if not 0 <= event.charged <= holds.pop(event.hold_id):
-                raise Broken(f"{person.written} was charged {event.charged}")
+                raise BrokenPromiseError(f"{person.written} was charged {event.charged}")
             if event.cost != event.charged + event.absorbed or event.cost < 0:
-                raise Broken(f"{person.written} has a settlement that does not add up")
+                raise BrokenPromiseError(f"{person.written} has a settlement that does not add up")
             charged += event.charged
         elif isinstance(event, Usage.HoldReleased):
             del holds[event.hold_id]
             taken -= 1
     if holds:
-        raise Broken(f"{person.written} has open holds {holds}")
+        raise BrokenPromiseError(f"{person.written} has open holds {holds}")
     if granted < charged:
-        raise Broken(f"{person.written} was charged {charged} of {granted}")
+        raise BrokenPromiseError(f"{person.written} was charged {charged} of {granted}")
     if usage is None:
         return
     assert isinstance(usage, Usage)
     if (usage.balance, usage.reserved) != (granted - charged, 0):
-        raise Broken(f"{person.written} folds to {usage.balance}, {usage.reserved} held")
+        raise BrokenPromiseError(
+            f"{person.written} folds to {usage.balance}, {usage.reserved} held"
+        )
     if person.is_user:
         figures = [Decimal(shown[name]) for name in ("balance", "reserved", "available", "spent")]
         sums = [n * NANOS for n in (granted - charged, 0, granted - charged, charged)]
         if figures != sums:
-            raise Broken(f"{person.written} is shown {figures}, not {sums}")
+            raise BrokenPromiseError(f"{person.written} is shown {figures}, not {sums}")
     elif (shown["used"], usage.state.allowance_used) != (taken, taken):
-        raise Broken(f"{person.written} used {taken}, is shown {shown['used']}")
+        raise BrokenPromiseError(f"{person.written} used {taken}, is shown {shown['used']}")
 
+
+def check_addresses(world: World, streams: Mapping[UUID, list[Recorded]]) -> None:
+    """The limit per address counts just what the visitors' allowances do."""
+    held: set[UUID] = set()
+    for event in (each.event for recorded in streams.values() for each in recorded):
+        if isinstance(event, Usage.AllowanceHeld):
+            held.add(event.hold_id)
+        elif isinstance(event, Usage.HoldReleased):
+            held.discard(event.hold_id)
+    counted = sum(used for (used,) in world.rows("SELECT used FROM address_uses"))
+    if counted != len(held):
+        raise BrokenPromiseError(f"addresses count {counted} messages, allowances {len(held)}")
 
 
 def _folded(recorded: list[Recorded]) -> Aggregate:

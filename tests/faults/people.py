@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.faults.plan import PEOPLE
-from tests.faults.reading import Broken, Reading
+from tests.faults.reading import BrokenPromiseError, Reading
 from tests.service import bearer
 
 
@@ -64,6 +64,8 @@ class Seen:
     readings: list[Reading] = field(default_factory=list)
     sent: dict[str, Sent] = field(default_factory=dict)
     """By marker: every message that was sent, whatever came of it."""
+    ended: set[str] = field(default_factory=set)
+    """Replies that a terminal event has told the end of."""
     unanswered: int = 0
     """Requests without a key whose answer never came: their reply may exist, or not."""
     given_up: set[str] = field(default_factory=set)
@@ -77,10 +79,10 @@ class Seen:
             replies = self.replies_of_key.setdefault((person.name, sent.key), set())
             replies.add(known.reply_id)
             if len(replies) > 1:
-                raise Broken(f"one key began {len(replies)} replies: {replies}")
+                raise BrokenPromiseError(f"one key began {len(replies)} replies: {replies}")
         before = self.replies.setdefault(known.reply_id, known)
         if before.sent.marker != sent.marker or before.sent.route != sent.route:
-            raise Broken(f"two requests were told of one reply {known.reply_id}")
+            raise BrokenPromiseError(f"two requests were told of one reply {known.reply_id}")
         if before is known:
             person.replies.append(known)
             if known.chat_id not in person.chats:

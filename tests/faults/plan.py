@@ -20,8 +20,8 @@ KILLED_ONE_IN = 60
 DRAINED_ONE_IN = 120
 """By the seed itself, so that any few hundred in a row have their share: a start is dear."""
 
-QUICK = ("echo", "echo", "tokens-40", "tokens-400", "reasoning", "surrogate")
-TIMED = ("tokens-20-at-100", "tokens-100-at-250", "tokens-200-at-500", "tokens-15-at-20")
+QUICK = ("echo", "echo", "tokens-40", "tokens-120", "reasoning", "surrogate")
+TIMED = ("tokens-20-at-100", "tokens-50-at-100", "tokens-80-at-300", "tokens-15-at-20")
 FAULTY = (
     "cut",
     "cut-clean",
@@ -45,7 +45,10 @@ class Frozen(msgspec.Struct, frozen=True):
 
 
 class Cut(Frozen, frozen=True):
-    """The connection is cut after so many bytes of the body, and taken up again."""
+    """The connection is cut after so many bytes of the body, and taken up again.
+
+    Fewer than none: in a moment, most likely before there is an answer.
+    """
 
     after: int
     pause: float
@@ -222,7 +225,7 @@ def _script(dice: Random, going_down: bool) -> str:
 def _reading(dice: Random) -> Reading:
     cuts = tuple(
         Cut(
-            after=dice.choice((0, dice.randrange(600), dice.randrange(6000))),
+            after=dice.choice((-1, 0, *(dice.randrange(n) for n in (300, 600, 2000, 6000)))),
             pause=dice.choice((0.0, dice.uniform(0, 0.1))),
             resume=dice.choices(
                 ("event_id", "stream_token", "reply_id", "chat_id", "cookie"), (10, 2, 2, 2, 1)

@@ -8,7 +8,7 @@ TERMINAL = ("assistant_complete", "assistant_regenerated", "assistant_error")
 STARTED = ("assistant_typing", "assistant_regenerating")
 
 
-class Broken(AssertionError):
+class BrokenPromiseError(AssertionError):
     """A promise that was not kept."""
 
 
@@ -47,27 +47,25 @@ class Reading:
         if lines in (["retry: 3000"], [": keepalive"]):
             return
         try:
-            (id_, event_id), (event_, name), (data_, data) = (
-                line.split(": ", 1) for line in lines
-            )
+            (id_, event_id), (event_, name), (data_, data) = (line.split(": ", 1) for line in lines)
         except ValueError:
-            raise Broken(f"not an event: {block[:200]!r}") from None
+            raise BrokenPromiseError(f"not an event: {block[:200]!r}") from None
         if (id_, event_, data_) != ("id", "event", "data"):
-            raise Broken(f"not an event: {block[:200]!r}")
+            raise BrokenPromiseError(f"not an event: {block[:200]!r}")
         self._event(name, json.loads(data))
         self.last_id = event_id
 
     def _event(self, name: str, data: Any) -> None:
         if self.usage is not None:
-            raise Broken(f"{name} after usage_info")
+            raise BrokenPromiseError(f"{name} after usage_info")
         if self.terminal is not None and name != "usage_info":
-            raise Broken(f"{name} after {self.terminal_name}")
+            raise BrokenPromiseError(f"{name} after {self.terminal_name}")
         if name in STARTED:
             if self.started is not None:
-                raise Broken(f"{name} twice")
+                raise BrokenPromiseError(f"{name} twice")
             self.started = data
         elif self.started is None:
-            raise Broken(f"{name} before the start")
+            raise BrokenPromiseError(f"{name} before the start")
         elif name == "assistant_delta":
             self.text += data["delta"]
             self.arrived.append((time.monotonic(), len(self.text)))
@@ -78,4 +76,4 @@ class Reading:
         elif name == "usage_info" and self.terminal is not None:
             self.usage = data
         else:
-            raise Broken(f"{name} out of place")
+            raise BrokenPromiseError(f"{name} out of place")

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import secrets
 import sys
@@ -12,8 +13,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.faults import invariants
 from tests.faults.plan import Plan, plan_of
-from tests.faults.reading import Broken
+from tests.faults.reading import BrokenPromiseError
 from tests.faults.run import Report, run
 from tests.faults.world import MarkedUpstream, World
 
@@ -24,7 +26,7 @@ RUNS_OF_A_LIFE = 300
 """Runs on one log; then the views are compared with a replay, and an empty folder is next."""
 
 
-class Failed(Exception):
+class FailedRunError(Exception):
     """A run that broke a promise. The message says how to repeat it."""
 
     def __init__(self, seed: int, cause: BaseException) -> None:
@@ -37,7 +39,7 @@ def _told(cause: BaseException) -> str:
     """A broken promise in its own words; anything else with where it came from."""
     if isinstance(cause, BaseExceptionGroup):
         return "\n".join(map(_told, cause.exceptions))
-    if isinstance(cause, Broken):
+    if isinstance(cause, BrokenPromiseError):
         return str(cause)
     return "".join(traceback.format_exception(cause))
 
@@ -66,7 +68,9 @@ class Summary:
 
 
 async def soak(first: int, runs: int, folder: Path, tell: bool = False) -> Summary:
-    """Runs `first`, `first + 1` … Raises Failed."""
+    """Runs `first`, `first + 1` … Raises FailedRunError."""
+    # The upstream's own server tells of every client that hangs up.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     summary = Summary()
     for start in range(first, first + runs, RUNS_OF_A_LIFE):
         seeds = range(start, min(start + RUNS_OF_A_LIFE, first + runs))
@@ -88,21 +92,29 @@ async def _life(seeds: range, world: World, summary: Summary, tell: bool) -> Non
                 print(f"{summary.runs} runs", file=sys.stderr, flush=True)
 
     async with world:
-        await asyncio.gather(*(work(calm) for _ in range(TOGETHER)))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(TOGETHER):
+                    tasks.create_task(work(calm))
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
         await work(stormy)
         await world.ready.wait()
         summary.downs += len(world.downs)
         await world.stop()
         summary.events += sum(map(len, (await world.streams()).values()))
+        invariants.check_addresses(world, await world.streams())
         if different := await world.differences_from_a_replay():
-            raise Failed(seeds[0], Broken(f"views differ from a replay: {different}"))
+            raise FailedRunError(
+                seeds[0], BrokenPromiseError(f"views differ from a replay: {different}")
+            )
 
 
 async def _run(plan: Plan, world: World) -> Report:
     try:
         return await run(plan, world, "life")
-    except Exception as error:
-        raise Failed(plan.seed, error) from None
+    except Exception as error:  # noqa: BLE001 - whatever it was, the seed must be told
+        raise FailedRunError(plan.seed, error) from None
 
 
 def main() -> None:
@@ -114,7 +126,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
             print(asyncio.run(soak(given.seed, given.runs, Path(folder), tell=True)))
-        except Failed as failed:
+        except FailedRunError as failed:
             print(failed, file=sys.stderr)
             os._exit(1)
 

@@ -7,7 +7,7 @@ import socketio
 from socketio.exceptions import SocketIOError
 
 from tests.faults.people import Person
-from tests.faults.reading import Broken
+from tests.faults.reading import BrokenPromiseError
 from tests.faults.world import World
 
 NAMESPACE = "/chats"
@@ -94,17 +94,19 @@ class Socket:
             )
         except SocketIOError as error:
             if not self._goes_down:
-                raise Broken(f"{request} got no answer: {type(error).__name__}") from error
+                raise BrokenPromiseError(
+                    f"{request} got no answer: {type(error).__name__}"
+                ) from error
             return None
 
     async def agrees(self) -> None:
-        """Returns once the list made of pushes is the list asked for anew. Raises Broken."""
+        """Returns once the list made of pushes is the list asked for anew."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + AGREES_WITHIN
         while True:
             fresh, _ = await self._list(self._asker)
             if self.broken:
-                raise Broken(self.broken[0])
+                raise BrokenPromiseError(self.broken[0])
             if fresh == self._chats and not self._open:
                 return
             if loop.time() > deadline:
@@ -114,7 +116,7 @@ class Socket:
                     for chat_id in fresh.keys() | self._chats.keys()
                     if self._chats.get(chat_id) != fresh.get(chat_id)
                 }
-                raise Broken(
+                raise BrokenPromiseError(
                     f"pushes and list of {self._person.sub} differ (pushed, listed):"
                     f" {different}; replies never ended by a push: {self._open}"
                 )
@@ -122,7 +124,7 @@ class Socket:
 
     async def _list(self, client: Any) -> tuple[Chats, int]:
         chats: Chats = {}
-        positions = []
+        positions: list[int] = []
         for archived in (False, True):
             listed = await client.call(
                 "list_chats",
@@ -131,7 +133,7 @@ class Socket:
                 timeout=ANSWERS_WITHIN,
             )
             if "error" in listed:
-                raise Broken(f"list_chats was refused: {listed['error']}")
+                raise BrokenPromiseError(f"list_chats was refused: {listed['error']}")
             chats |= {chat["id"]: chat for chat in listed["chats"]}
             positions.append(listed["position"])
         return chats, min(positions)

@@ -47,7 +47,7 @@ def send_message(content: str, **headers: str) -> bytes:
     return request("POST", path, body, content_type="application/json", **headers)
 
 
-def upgrade(path: str = "/socket.io/?EIO=4&transport=websocket") -> bytes:
+def upgrade(path: str = "/socket.io/?EIO=4&transport=websocket", **headers: str) -> bytes:
     key = b64encode(os.urandom(16)).decode()
     return request(
         "GET",
@@ -56,6 +56,7 @@ def upgrade(path: str = "/socket.io/?EIO=4&transport=websocket") -> bytes:
         upgrade="websocket",
         sec_websocket_version="13",
         sec_websocket_key=key,
+        **headers,
     )
 
 

@@ -34,6 +34,7 @@ from application.ports import (
 )
 from application.prompts import Prompts
 from application.replies import Replies
+from application.reply_endings import ReplyEndings
 from application.turns import Turns
 from application.usage_commands import UsageCommands
 from domain.usage import Price
@@ -257,9 +258,8 @@ async def _compose(
     accounts = Accounts(store, models, terms, SECRET)
     lease = NodeLease(store.leases, uuid4(), 60, node.notebook, lambda: None)
     await lease.take()
-    node.replies = replies = Replies(
-        store, turns, node.model, models, MemoryLiveReplies(), clock, lease, node.notebook
-    )
+    endings = ReplyEndings(store, turns, node.model, models, clock, lease)
+    node.replies = replies = Replies(node.model, MemoryLiveReplies(), endings, node.notebook)
     commands = ChatCommands(
         store, turns, replies, accounts, models, views, store.principals, identity, clock, ids
     )

@@ -1,0 +1,67 @@
+"""Keeps the unfinished text of replies under way, so that a crash loses a moment of it at most."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from application.errors import LeaseLost
+from application.live_replies import LeaseHolder, LiveReply, Observer
+from application.ports import EventStore
+
+INTERVAL = 0.25
+BYTES_PER_SECOND = 100_000
+"""Of one reply: each checkpoint writes its whole text, so a long one is kept less often."""
+
+
+class Checkpoints:
+    """`replies` are this node's, `lost` is called when its lease turns out to be gone."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        leases: LeaseHolder,
+        observer: Observer,
+        replies: Callable[[], Sequence[LiveReply]],
+        lost: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._leases = leases
+        self._observer = observer
+        self._replies = replies
+        self._lost = lost
+        self._kept: dict[UUID, tuple[int, float]] = {}
+        """For each reply the bytes kept, and the loop's time of its next checkpoint."""
+
+    async def keep(self) -> None:
+        """Write what has grown, a few times a second, all replies in one write."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            try:
+                await self._write()
+            except LeaseLost:
+                self._lost()
+            except Exception as error:  # noqa: BLE001 - a supervisor: told, and tried again
+                self._observer.fault("checkpoint", error)
+
+    async def _write(self) -> None:
+        now = asyncio.get_running_loop().time()
+        replies = {reply.started.reply_id: reply for reply in self._replies()}
+        self._kept = {key: kept for key, kept in self._kept.items() if key in replies}
+        drafts = [
+            (reply_id, bytes(reply.text), bytes(reply.reasoning))
+            for reply_id, reply in replies.items()
+            if self._is_due(reply_id, _size(reply), now)
+        ]
+        if drafts:
+            await self._store.checkpoint(self._leases.lease, drafts)
+        for reply_id, text, reasoning in drafts:
+            size = len(text) + len(reasoning)
+            self._kept[reply_id] = (size, now + size / BYTES_PER_SECOND)
+
+    def _is_due(self, reply_id: UUID, size: int, now: float) -> bool:
+        kept, due = self._kept.get(reply_id, (0, 0.0))
+        return size > kept and now >= due
+
+
+def _size(reply: LiveReply) -> int:
+    return len(reply.text) + len(reply.reasoning)
