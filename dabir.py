@@ -90,12 +90,14 @@ def only_server_of(data_dir: Path) -> Iterator[None]:
 
 
 async def _serve(settings: "Settings") -> None:
+    models = models_of(settings)  # first, as what is wrong with them is better known at once
+
     from infrastructure.client_connections import Deadlines
     from infrastructure.server import server_for
     from interfaces.ws.sockets import MAX_MESSAGE
 
     async with AsyncExitStack() as closing:
-        node = await compose(settings, closing)
+        node = await compose(settings, models, closing)
         server = server_for(
             node.app,
             settings.host,
@@ -146,7 +148,11 @@ class Node:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
+async def compose(
+    settings: "Settings",
+    models: "tuple[Catalogue, LocalModel | None]",
+    closing: AsyncExitStack,
+) -> Node:
     """Every part in the order in which they need each other; `closing` ends them in reverse."""
     from litestar import Litestar
 
@@ -193,7 +199,7 @@ async def compose(settings: "Settings", closing: AsyncExitStack) -> Node:
     observer = NodeObserver(metrics)
     node = Node(observer)
     secret = load_secret(settings.data_dir, settings.secret)
-    catalogue, local = models_of(settings)
+    catalogue, local = models
     terms = Terms(
         currency=settings.currency,
         starting_balance=nanos_of(settings.starting_balance),

@@ -17,7 +17,7 @@ setup: (_install "dev") (_programs "chromium" "nginx")
 
 # Run the tests (arguments go to pytest)
 test *args: setup
-    {{python}} -m pytest -n 4 --dist worksteal {{args}}
+    {{python}} -m pytest -n 4 --dist loadfile --no-loadscope-reorder {{args}}
 
 # Format, lint, types and layers
 check: setup

@@ -9,6 +9,11 @@ from tests.service import Service
 from tests.upstream import Upstream
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that wait long without working begin first, so that nobody waits for them alone."""
+    items.sort(key=lambda item: item.get_closest_marker("waits_long") is None)
+
+
 @pytest.fixture(scope="session")
 def upstream() -> Iterator[Upstream]:
     with Upstream() as upstream:

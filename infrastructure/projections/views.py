@@ -188,8 +188,9 @@ class SqlViews:
         """
         await self._fresh(min_position)
         found = await self._read(lambda c: reply_queries.reply(c, reply_id))
-        if found is None and (head := await self._store.head()) > self.position:
-            await self._fresh(head)
+        if found is None:
+            # Also where the views are up to date by now: they may have become so since the look.
+            await self._fresh(await self._store.head())
             found = await self._read(lambda c: reply_queries.reply(c, reply_id))
         return found
 

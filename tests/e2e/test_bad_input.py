@@ -38,7 +38,7 @@ BAD_BODIES: list[tuple[bytes, str]] = [
     (b'{"content": "x", "max_tokens": 0}', "$.max_tokens"),
     (b'{"content": "x", "top_p": 0}', "$.top_p"),
     (b'{"content": "\\ud83d"}', "$"),
-    (b'{"content": "x", "parent_id": "' + str(uuid4()).encode() + b'"}', "$.chat_id"),
+    (b'{"content": "x", "parent_id": "018f0000-0000-7000-8000-000000000000"}', "$.chat_id"),
 ]
 
 
@@ -78,10 +78,16 @@ def test_content_over_the_limit_is_refused_and_up_to_it_is_not(service: Service,
     assert named(within, "assistant_complete").data["content"] == "é" * 100_000
 
 
-BAD_TOKENS = ["x", "a.b.c", token("someone", expires_in=-60), token("someone") + "x", "é"]
+BAD_TOKENS = {
+    "word": "x",
+    "three-words": "a.b.c",
+    "expired": token("someone", expires_in=-60),
+    "tampered": token("someone") + "x",
+    "not-ascii": "é",
+}
 
 
-@pytest.mark.parametrize("bad", BAD_TOKENS)
+@pytest.mark.parametrize("bad", BAD_TOKENS.values(), ids=BAD_TOKENS)
 def test_a_bad_token_is_refused_and_never_taken_for_anonymous(service: Service, bad: str) -> None:
     headers = {
         b"accept": b"application/json",

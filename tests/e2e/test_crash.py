@@ -2,15 +2,28 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
+import pytest
 
 from infrastructure.event_store.store import SqlEventStore
 from infrastructure.projections.rebuild import differing_tables, rebuild_in
 from infrastructure.system import SystemClock
-from tests.service import MODELS, Service, attaching, bearer, joined, named, send, sending, until
+from tests.service import (
+    MODELS,
+    Event,
+    Service,
+    attaching,
+    bearer,
+    joined,
+    named,
+    send,
+    sending,
+    until,
+)
 from tests.upstream import Upstream
 
 
@@ -77,68 +90,75 @@ def test_every_acknowledged_answer_survives_kill_minus_nine(
     assert topics["usage.amount-held"] == sum(topics.get(end, 0) for end in holds)
 
 
-def test_a_reply_cut_by_a_crash_is_interrupted_with_its_text_and_can_be_regenerated(
-    upstream: Upstream, tmp_path: Path
-) -> None:
-    service = Service(tmp_path / "data", upstream.api_base, environ={"DABIR_STARTING_BALANCE": "5"})
-    ada = bearer("ada")
-    with service:
-        service.wait_ready()
-        with sending(service, ada, content="[[gate-crash]]", model="paid") as stream:
-            seen = stream.until("assistant_delta")
-            with sqlite3.connect(tmp_path / "data" / "events.db") as log:
+class AfterTheCrash(NamedTuple):
+    """A server that was killed and started again, and what was seen before."""
+
+    service: Service
+    cut: list[Event]
+    keyed: list[Event]
+    free: list[Event]
+
+
+ADA = bearer("ada")
+KEY = {"idempotency-key": "the same"}
+
+
+@pytest.fixture(scope="module")
+def after(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AfterTheCrash]:
+    data = tmp_path_factory.mktemp("crash") / "data"
+    environ = {"DABIR_STARTING_BALANCE": "5"}
+    with Service(data, upstream.api_base, environ=environ) as before:
+        keyed = send(before, ADA | KEY, "only once")
+        free = send(before, ADA, "hello", model="free")
+        with sending(before, ADA, content="[[gate-crash]]", model="paid") as stream:
+            cut = stream.until("assistant_delta")
+            with sqlite3.connect(data / "events.db") as log:
                 draft = "SELECT count(*) FROM open_replies WHERE text = ?"
-                text = joined(seen).encode()
-                until(lambda: log.execute(draft, (text,)).fetchone() == (1,))
-            service.kill()
-    with service:
-        service.wait_ready()
-        with attaching(service, last_event_id=seen[-1].id) as stream:
-            rest = stream.rest()
-        error = named(rest, "assistant_error").data
-        assert error["code"] == "INTERRUPTED"
-        assert error["content"] == joined(seen)
-        account = named(rest, "usage_info").data
-        assert account["reserved"] == "0"
-        assert float(account["spent"]) > 0
-        upstream.release("crash")
-        with sending(service, ada, route="regenerate", chat_id=error["chat_id"]) as stream:
-            assert named(stream.rest(), "assistant_regenerated").data["version"] == 2
+                until(lambda: log.execute(draft, (joined(cut).encode(),)).fetchone() == (1,))
+            before.kill()
+    # Meanwhile the operator has taken a model out of the catalogue.
+    models = MODELS.replace('"free"', '"other"')
+    with Service(data, upstream.api_base, models=models, environ=environ) as service:
+        yield AfterTheCrash(service.wait_ready(), cut, keyed, free)
 
 
-def test_a_key_attaches_after_a_restart_too(upstream: Upstream, tmp_path: Path) -> None:
-    service = Service(tmp_path / "data", upstream.api_base)
-    headers = bearer("ada") | {"idempotency-key": "the same"}
-    with service:
-        first = send(service, headers, "only once")
-        service.kill()
+def test_a_reply_cut_by_a_crash_is_interrupted_with_its_text_and_can_be_regenerated(
+    after: AfterTheCrash, upstream: Upstream
+) -> None:
+    with attaching(after.service, last_event_id=after.cut[-1].id) as stream:
+        rest = stream.rest()
+    error = named(rest, "assistant_error").data
+    assert error["code"] == "INTERRUPTED"
+    assert error["content"] == joined(after.cut)
+    account = named(rest, "usage_info").data
+    assert account["reserved"] == "0"
+    assert float(account["spent"]) > 0
+    upstream.release("crash")
+    with sending(after.service, ADA, route="regenerate", chat_id=error["chat_id"]) as stream:
+        assert named(stream.rest(), "assistant_regenerated").data["version"] == 2
+
+
+def test_a_key_attaches_after_a_crash_too(after: AfterTheCrash, upstream: Upstream) -> None:
     calls = upstream.calls
-    with service:
-        again = send(service, headers, "only once")
-        assert named(again, "assistant_complete") == named(first, "assistant_complete")
-        assert upstream.calls == calls
+    again = send(after.service, ADA | KEY, "only once")
+    assert named(again, "assistant_complete") == named(after.keyed, "assistant_complete")
+    assert upstream.calls == calls
 
 
-def test_a_chat_outlives_its_model(upstream: Upstream, tmp_path: Path) -> None:
-    ada = bearer("ada")
-    with Service(tmp_path / "data", upstream.api_base) as service:
-        first = send(service, ada, "hello", model="free")
-        service.stop()
-    renamed = MODELS.replace('"free"', '"other"')
-    with Service(tmp_path / "data", upstream.api_base, models=renamed) as service:
-        again = send(service, ada, "hello again", chat_id=first[0].data["chat_id"])
-        assert again[0].data["model"] == "other"
-        with sending(service, ada, content="x", model="free") as stream:
-            assert stream.rest()[0].data["code"] == "MODEL_NOT_FOUND"
+def test_a_chat_outlives_its_model(after: AfterTheCrash) -> None:
+    again = send(after.service, ADA, "again", chat_id=after.free[0].data["chat_id"])
+    assert again[0].data["model"] == "other"
+    with sending(after.service, ADA, content="x", model="free") as stream:
+        assert stream.rest()[0].data["code"] == "MODEL_NOT_FOUND"
 
 
-def test_two_servers_never_share_a_folder(upstream: Upstream, tmp_path: Path) -> None:
-    with Service(tmp_path / "data", upstream.api_base):
-        second = Service(tmp_path / "data", upstream.api_base)
-        try:
-            second.start()
-        except AssertionError:
-            assert second.wait() == 2
-            assert "another server is running" in "\n".join(second.log)
-        else:
-            raise AssertionError("two servers share a folder")
+def test_two_servers_never_share_a_folder(after: AfterTheCrash, upstream: Upstream) -> None:
+    second = Service(after.service.data_dir, upstream.api_base)
+    try:
+        second.start()
+    except AssertionError:
+        assert second.wait() == 2
+        assert "another server is running" in "\n".join(second.log)
+    else:
+        second.stop()
+        raise AssertionError("two servers share a folder")

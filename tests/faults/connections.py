@@ -121,9 +121,8 @@ class Follower:
             # It names its reply and lets in by itself.
             return Request("GET", SEND_PATH, {"last-event-id": reading.last_id})
         self._reading = None
-        known = self._seen.replies[reading.reply_id]
-        self._chat_id = known.chat_id
-        return attaching(self._person, known.reply_id, known.chat_id, known.token, by)
+        self._chat_id = reading.chat_id
+        return attaching(self._person, reading.reply_id, reading.chat_id, reading.token, by)
 
     async def _connect(self, request: Request, cut: Cut | None) -> Outcome:
         try:
@@ -162,7 +161,9 @@ class Follower:
                 raise BrokenPromiseError(f"{reading.last_id} resumed another reply {reply_id}")
             reading.connect()
             return
-        self._reading = Reading(reply_id)
+        self._reading = Reading(
+            reply_id, response.headers["x-chat-id"], response.headers["x-stream-token"]
+        )
         self._seen.readings.append(self._reading)
 
     async def _read(self, response: aiohttp.ClientResponse, limit: int | None) -> Outcome:

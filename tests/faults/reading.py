@@ -15,8 +15,10 @@ class BrokenPromiseError(AssertionError):
 class Reading:
     """What a client has of a reply. A connection that goes on from an event's id adds to it."""
 
-    def __init__(self, reply_id: str, after_start: bool = False) -> None:
+    def __init__(self, reply_id: str, chat_id: str, token: str) -> None:
         self.reply_id = reply_id
+        self.chat_id = chat_id
+        self.token = token
         self.text = ""
         self.reasoning = ""
         self.last_id = ""

@@ -52,6 +52,7 @@ def upgrade(path: str = "/socket.io/?EIO=4&transport=websocket", **headers: str)
     return request(
         "GET",
         path,
+        None,
         connection="Upgrade",
         upgrade="websocket",
         sec_websocket_version="13",

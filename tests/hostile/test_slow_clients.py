@@ -32,7 +32,7 @@ LONG = " ".join(["🦊" * 9000] * WORDS)
 """More than the buffers between two sockets hold; it comes as the answer, word by word."""
 LARGE = MODELS.replace("context_window = 8000", "context_window = 8000000")
 DEAF = 4
-ROOM = 40_000_000
+ROOM = 30_000_000
 """Bytes by which memory may grow while deaf clients are answered."""
 
 
@@ -40,6 +40,7 @@ ROOM = 40_000_000
 def service(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("slow") / "data"
     environ = {
+        "DABIR_GRACE": "0s",
         "DABIR_UNREAD_TIMEOUT": f"{UNREAD_TIMEOUT}s",
         "DABIR_REQUEST_TIMEOUT": f"{REQUEST_TIMEOUT}s",
     }
@@ -83,6 +84,9 @@ def test_who_never_reads_a_stream_is_cut_off_and_nobody_notices(
                 gaps.append(time.monotonic() - last)
                 last = time.monotonic()
 
+    with sending(service, {"x-anon-id": anon_id}, content=LONG) as stream:
+        # Reading loads what counts tokens, and so on: that is not held for the deaf.
+        stream.rest()
     before = metric(service, "process_resident_memory_bytes")
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -91,18 +95,10 @@ def test_who_never_reads_a_stream_is_cut_off_and_nobody_notices(
         for number, client in enumerate(deaf):
             client.sendall(send_message(LONG, x_anon_id=f"{anon_id}-{number}"))
         until(lambda: metric(service, "dabir_open_streams") >= DEAF)
-        began = time.monotonic()
-        until(lambda: not any(is_held(service, client) for client in deaf), timeout=30)
-        took = time.monotonic() - began
+        patience = UNREAD_TIMEOUT + 2 * LATE
+        until(lambda: not any(is_held(service, client) for client in deaf), patience)
         assert metric(service, "process_resident_memory_bytes") - before < ROOM
     watcher.join()
-    print(
-        "deaf",
-        took,
-        "max gap",
-        max(gaps[1:]),
-        metric(service, "process_resident_memory_bytes") - before,
-    )
     for number in range(DEAF):
         with attaching(service, {"x-anon-id": f"{anon_id}-{number}"}) as stream:
             events = stream.rest()
@@ -111,7 +107,7 @@ def test_who_never_reads_a_stream_is_cut_off_and_nobody_notices(
 
 
 def test_a_stream_that_is_read_slowly_is_not_cut(service: Service, anon_id: str) -> None:
-    with connection(service, 4096) as client:
+    with connection(service) as client:
         client.sendall(send_message(LONG, x_anon_id=anon_id))
         got, began = b"", time.monotonic()
         while b"event: usage_info" not in got:
