@@ -194,7 +194,7 @@ class Follower:
     def _check_refusal(self, request: Request) -> None:
         code = self._code
         self._seen.counts[code] += 1
-        if code in GIVEN_UP and self._chat_id in self._seen.given_up:
+        if code in GIVEN_UP and self._seen.may_be_gone(self._person, self._chat_id):
             return
         if request.sent is not None and code in REFUSED:
             return

@@ -152,7 +152,7 @@ class Hands:
             return
         if answer.status == 202:
             self._seen.counts["stopping" if told["stopping"] else "stopped too late"] += 1
-        elif told.get("code") not in GIVEN_UP or known.chat_id not in self._seen.given_up:
+        elif told.get("code") not in GIVEN_UP or not self._seen.may_be_gone(person, known.chat_id):
             raise BrokenPromiseError(f"stop by {action.by}: {answer.status} {told}")
 
     async def _change(self, person: Person, action: Change) -> None:
@@ -176,26 +176,24 @@ class Hands:
                 message = assistant if action.pick % 2 else user
                 request, more = "select_branch", {"message_id": message}
         answer = await self._sockets[person.name].ask(request, {"chat_id": chat_id, **more})
-        self._check(answer, request, chat_id)
+        self._check(person, answer, request, chat_id)
 
     async def _claim(self, person: Person) -> None:
         visitor = self._seen.people["visitor"]
         if not person.is_user:
             return
-        self._seen.given_up.update(visitor.chats)
+        self._seen.claimed = True
         answer = await self._sockets[person.name].ask("claim_anonymous", {"anon_id": visitor.sub})
         if answer is None:
             return
-        self._check(answer, "claim_anonymous", None)
-        for chat_id in answer["chat_ids"]:
-            self._seen.given_up.add(chat_id)
-            person.chats.append(chat_id)
+        self._check(person, answer, "claim_anonymous", None)
+        person.chats += answer.get("chat_ids", [])
 
-    def _check(self, answer: Any, request: str, chat_id: str | None) -> None:
+    def _check(self, person: Person, answer: Any, request: str, chat_id: str | None) -> None:
         error = (answer or {}).get("error")
         if error is None:
             return
-        if error["code"] in GIVEN_UP and chat_id in self._seen.given_up:
+        if error["code"] in GIVEN_UP and self._seen.may_be_gone(person, chat_id):
             return
         if error["code"] == DRAINING and self._goes_down:
             return

@@ -250,9 +250,7 @@ def _lost(reading: Reading, kept: int, downs: list[float], where: str) -> float:
         return 0.0
     lost = min((down - beyond for down in downs if down >= beyond), default=None)
     if lost is None or lost > CHECKPOINT_WITHIN:
-        raise BrokenPromiseError(
-            f"{where}: text was lost that had been read {lost} s before the crash"
-        )
+        raise BrokenPromiseError(f"{where}: text is missing that was read {lost} s before a crash")
     return lost
 
 

@@ -69,8 +69,13 @@ class Seen:
     unanswered: int = 0
     """Requests without a key whose answer never came: their reply may exist, or not."""
     given_up: set[str] = field(default_factory=set)
-    """Chats that were deleted or claimed, or may have been."""
+    """Chats that were deleted, or may have been."""
+    claimed: bool = False
+    """Whether somebody takes over the visitor's chats, or may have."""
     counts: Counter[str] = field(default_factory=Counter)
+
+    def may_be_gone(self, person: Person, chat_id: str | None) -> bool:
+        return chat_id in self.given_up or (self.claimed and not person.is_user)
 
     def acknowledge(self, person: Person, sent: Sent, headers: Any) -> Known:
         """The server has said which reply a request started."""

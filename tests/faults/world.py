@@ -58,7 +58,8 @@ class MarkedUpstream(Upstream):
 class World:
     """`async with World(folder, upstream) as world:` serves until the end.
 
-    `up` is set while the server listens; `ready_at` is when its model could be asked.
+    `up` is set while the server listens, `ready` while its model can be asked; `downs` are the
+    times at which it was gone.
     """
 
     def __init__(self, folder: Path, upstream: MarkedUpstream) -> None:
@@ -107,18 +108,19 @@ class World:
         """SIGKILL: no handler runs."""
         self._go_down()
         await asyncio.to_thread(self._service.kill)
+        self.downs.append(time.monotonic())
 
     async def stop(self) -> None:
         """SIGTERM: replies get their grace, and the process leaves in time."""
         began = time.monotonic()
         self._go_down()
         code = await asyncio.to_thread(self._service.stop)
-        took = time.monotonic() - began
+        self.downs.append(time.monotonic())
+        took = self.downs[-1] - began
         assert code == 0, f"exit code {code}"
         assert took < EXITS_WITHIN + 1, f"leaving took {took:.1f} s"
 
     def _go_down(self) -> None:
-        self.downs.append(time.monotonic())
         self.up.clear()
         self.ready.clear()
         if self._becoming_ready is not None:
