@@ -224,30 +224,6 @@ def test_a_chat_answers_one_message_at_a_time(
         stream.rest()
 
 
-@pytest.mark.parametrize(
-    ("script", "code", "text"),
-    [
-        ("refuse-500", "PROVIDER_ERROR", ""),
-        ("rate-limited-429", "PROVIDER_RATE_LIMITED", ""),
-        ("context-too-long", "CONTEXT_TOO_LONG", ""),
-        ("content-filter", "CONTENT_FILTERED", ""),
-        ("cut", "PROVIDER_ERROR", "t0 t1 "),
-        ("malformed", "PROVIDER_ERROR", "t0 "),
-    ],
-)
-def test_a_fault_upstream_ends_in_its_code_and_charges_only_what_came(
-    service: Service, sub: str, script: str, code: str, text: str
-) -> None:
-    events = send(service, bearer(sub), f"[[{script}]]", model="paid")
-    error = named(events, "assistant_error").data
-    assert error["code"] == code
-    assert error["content"] == joined(events)
-    assert bool(error["content"]) == bool(text)
-    account = named(events, "usage_info").data
-    assert account["reserved"] == "0"
-    assert (account["balance"] == "5") == (not text)
-
-
 def test_after_the_end_nothing_is_held_and_the_reply_is_no_longer_open(
     service: Service, sub: str
 ) -> None:
