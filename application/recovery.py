@@ -72,15 +72,17 @@ class Recovery:
             chat = await self._store.load(Chat, row.chat_id, fresh=True)
             usage = await self._store.load(Usage, row.payer, fresh=True)
             reply = chat.state.reply
-            consumption = None
+            # Where a deletion came first, that has settled what there was to settle.
+            refund = None
             if reply is not None and reply.reply_id == row.reply_id:
                 consumption = await self._interrupted(chat, usage, row)
+                refund = row.address if consumption is None else None
             await self._store.append(
                 Append(
                     aggregates=(chat, usage),
                     meta=Meta(correlation=row.reply_id, causation=row.reply_id),
                     closes=row.reply_id,
-                    address_refund=row.address if consumption is None else None,
+                    address_refund=refund,
                 )
             )
 

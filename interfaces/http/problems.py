@@ -6,7 +6,7 @@ from typing import Any
 
 from litestar import Request, Response
 from litestar.datastructures import State
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, InternalServerException, ValidationException
 from litestar.types import ExceptionHandlersMap
 
 from interfaces.incidents import Incidents
@@ -15,6 +15,9 @@ from interfaces.outbound import Mapped, WireError
 WHOLE_BODY = "data"
 """What the framework calls a body in place of a field."""
 PROBLEM_JSON = "application/problem+json"
+
+_LEFT_EARLY = "client disconnected prematurely"
+"""How the framework says so, in words alone."""
 
 _FRAMEWORK_CODES = {
     401: "UNAUTHORIZED",
@@ -45,6 +48,9 @@ def problem_response(
 
 def mapped_error(error: Exception, incidents: Incidents, where: str = "http") -> Mapped:
     """What a client is told of any error that reaches the edge of HTTP."""
+    if isinstance(error, InternalServerException) and error.detail == _LEFT_EARLY:
+        # Nobody is left to read this, and it is no fault of ours.
+        return Mapped(400, WireError("VALIDATION_ERROR", "The request's body ended early."))
     if isinstance(error, HTTPException) and error.status_code < 500:
         return _framework_error(error)
     return incidents.mapped(where, error)

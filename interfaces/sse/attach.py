@@ -68,7 +68,7 @@ class Attaching:
         place = self._tokens.place_of(event_id)
         if place is None:
             raise InvalidRequest("This is no event id of a reply's stream.", "$.last_event_id")
-        if wanted.reply_id not in (None, str(place.reply_id)):
+        if wanted.reply_id is not None and _uuid(wanted.reply_id, "$.reply_id") != place.reply_id:
             raise InvalidRequest("The event id is another reply's.", "$.reply_id")
         beginning = await self._by_token(place.reply_id, wanted.caller)
         if beginning is None:

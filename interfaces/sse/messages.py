@@ -11,7 +11,7 @@ from application.commands import Regenerate, SendMessage, StopReply
 from application.errors import InvalidRequest
 from application.live_replies import StartedReply
 from application.message_commands import MessageCommands
-from interfaces.http.caller import Callers
+from interfaces.http.caller import ANON_ID, Callers, bearer_token
 from interfaces.inbound import decode_json
 from interfaces.incidents import Incidents
 from interfaces.open_connections import OpenConnections
@@ -22,9 +22,9 @@ from interfaces.sse.frames import event_without_id
 from interfaces.sse.probe import probe_response
 from interfaces.sse.refusals import (
     COOKIE,
-    REFUSED,
     StreamRefusals,
     clearing_cookie,
+    refused_code,
     refused_stream,
     stream_cookie,
 )
@@ -84,9 +84,8 @@ class MessageRoutes:
         query = request.query_params
         event_id = request.headers.get("last-event-id") or query.get("last_event_id")
         named = any(query.get(name) for name in ("stream_token", "reply_id", "chat_id"))
-        if cookie and cookie.startswith(REFUSED) and not event_id and not named:
-            error = refusal_of(cookie.removeprefix(REFUSED))
-            return refused_stream(Mapped(200, error), [clearing_cookie()])
+        if cookie and (code := refused_code(cookie)) and not event_id and not named:
+            return refused_stream(Mapped(200, refusal_of(code)), [clearing_cookie()])
         if _has_credentials(request):
             caller = await self._callers.of(request)
         else:
@@ -120,17 +119,7 @@ class MessageRoutes:
         return probe_response(request)
 
     def _started(self, reply: StartedReply, address: str) -> ASGIApp:
-        beginning = Beginning(
-            reply_id=reply.reply_id,
-            chat_id=reply.chat_id,
-            user_message_id=reply.user_message_id,
-            message_id=reply.message_id,
-            kind=reply.kind,
-            replaces=reply.replaces,
-            model=reply.model,
-            payer=reply.payer,
-        )
-        return self._stream(beginning, None, address)
+        return self._stream(Beginning.of(reply), None, address)
 
     def _stream(self, beginning: Beginning, place: Place | None, address: str) -> ASGIApp:
         stream = EventStream(
@@ -173,7 +162,8 @@ def _idempotency_key(request: AnyRequest) -> str | None:
 
 
 def _has_credentials(request: AnyRequest) -> bool:
-    return bool(request.headers.get("authorization") or request.headers.get("x-anon-id"))
+    headers = request.headers
+    return bool(bearer_token(headers.get("authorization")) or headers.get(ANON_ID))
 
 
 def message_router(routes: MessageRoutes, refusals: StreamRefusals) -> Router:

@@ -1,5 +1,6 @@
 """Refusals on stream routes: an event for who reads the stream, a problem for who asks for JSON."""
 
+import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 from uuid import UUID
@@ -19,12 +20,19 @@ AnyRequest = Request[Any, Any, State]
 COOKIE = "dabir_stream"
 COOKIE_PATH = "/api/v1/messages/send"
 REFUSED = "refused."
+_REFUSED_CODE = re.compile(r"refused\.([A-Z_]{3,40})")
 
 
 def stream_cookie(value: str) -> Header:
     """Remembers the stream, or the refusal, for an EventSource that is opened next."""
     cookie = f"{COOKIE}={value}; HttpOnly; SameSite=Strict; Path={COOKIE_PATH}"
     return (b"set-cookie", cookie.encode())
+
+
+def refused_code(cookie: str) -> str | None:
+    """The code of a refusal that the cookie remembers."""
+    match = _REFUSED_CODE.fullmatch(cookie)
+    return match[1] if match else None
 
 
 def clearing_cookie() -> Header:

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from application.errors import ViewsBehind
-from application.live_replies import Ending, LiveReplies, LiveReply
+from application.live_replies import Ending, LiveReplies, LiveReply, StartedReply
 from application.ports import Principal, Principals
 from application.queries import ReplyView, Views
 from domain.chat import ReplyKind
@@ -31,6 +31,19 @@ class Beginning(msgspec.Struct, frozen=True):
     model: str | None
     payer: UUID
 
+    @classmethod
+    def of(cls, started: StartedReply) -> "Beginning":
+        return cls(
+            reply_id=started.reply_id,
+            chat_id=started.chat_id,
+            user_message_id=started.user_message_id,
+            message_id=started.message_id,
+            kind=started.kind,
+            replaces=started.replaces,
+            model=started.model,
+            payer=started.payer,
+        )
+
 
 class ReplyStreams:
     """Turns replies, live or ended, into frames."""
@@ -49,17 +62,7 @@ class ReplyStreams:
     async def beginning(self, reply_id: UUID) -> Beginning | None:
         live = self._live.find(reply_id)
         if live is not None:
-            started = live.started
-            return Beginning(
-                reply_id=reply_id,
-                chat_id=started.chat_id,
-                user_message_id=started.user_message_id,
-                message_id=started.message_id,
-                kind=started.kind,
-                replaces=started.replaces,
-                model=started.model,
-                payer=started.payer,
-            )
+            return Beginning.of(live.started)
         view = await self._views.reply(reply_id)
         if view is None:
             return None

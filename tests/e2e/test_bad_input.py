@@ -1,6 +1,7 @@
 """Whatever is sent, the answer is an error of the protocol and nothing is half written."""
 
 import json
+import socket
 from typing import Any
 from uuid import uuid4
 
@@ -159,6 +160,34 @@ def test_an_event_id_that_contradicts_the_reply_is_refused(service: Service, sub
         headers={"last-event-id": event_id, "accept": "application/json"},
     )
     assert (answer.status_code, answer.json()["code"]) == (400, "VALIDATION_ERROR")
+
+
+def test_an_event_id_agrees_with_its_reply_however_that_is_written(
+    service: Service, sub: str
+) -> None:
+    typing = send(service, bearer(sub), "mine")[0]
+    answer = httpx.get(
+        f"{service.url}{SEND}",
+        params={"reply_id": typing.data["reply_id"].upper()},
+        headers={"last-event-id": typing.id},
+    )
+    assert answer.status_code == 200
+
+
+def test_who_leaves_in_the_middle_of_a_body_is_no_fault_of_ours(service: Service, sub: str) -> None:
+    url = httpx.URL(service.url)
+    faults = service.count_in_log('"fault"')
+    with socket.create_connection((url.host, url.port or 80)) as leaving:
+        head = f"POST {SEND} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n"
+        leaving.sendall(head.encode() + b'{"con')
+    # Whatever comes of it has come before a later request's answer.
+    send(service, bearer(sub), "afterwards")
+    assert service.count_in_log('"fault"') == faults
+
+
+def test_a_made_up_refusal_in_a_cookie_counts_as_none(service: Service) -> None:
+    answer = httpx.get(f"{service.url}{SEND}", headers={"cookie": "dabir_stream=refused.<b>"})
+    assert answer.status_code == 204
 
 
 def test_a_made_up_stream_token_opens_nothing(service: Service, sub: str) -> None:

@@ -10,7 +10,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.faults import invariants
@@ -29,10 +29,13 @@ RUNS_OF_A_LIFE = 300
 class FailedRunError(Exception):
     """A run that broke a promise. The message says how to repeat it."""
 
-    def __init__(self, seed: int, cause: BaseException) -> None:
-        super().__init__(
-            f"seed {seed}: {_told(cause)}\nRepeat it with: just soak --seed {seed} --runs 1"
-        )
+    def __init__(self, seed: int, cause: BaseException, faults: Sequence[str] = ()) -> None:
+        lines = [
+            f"seed {seed}: {_told(cause)}",
+            *(f"The server logged: {fault}" for fault in faults),
+            f"Repeat it with: just soak --seed {seed} --runs 1",
+        ]
+        super().__init__("\n".join(lines))
 
 
 def _told(cause: BaseException) -> str:
@@ -114,7 +117,7 @@ async def _run(plan: Plan, world: World) -> Report:
     try:
         return await run(plan, world, "life")
     except Exception as error:  # noqa: BLE001 - whatever it was, the seed must be told
-        raise FailedRunError(plan.seed, error) from None
+        raise FailedRunError(plan.seed, error, world.faults()) from None
 
 
 def main() -> None:
