@@ -94,7 +94,12 @@ const scenarios = {
     socket.onAny((event, data) => told(event, data));
     await new Promise((resolve) => socket.once('usage_info', resolve));
     const completed = new Promise((resolve) => socket.once('message_completed', resolve));
-    await sendMessage(fetchInPage, headers, undefined, undefined, argument, () => {});
+    const answer = await fetchInPage('/api/v1/messages/send', {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', ...headers },
+      body: JSON.stringify({ content: argument, max_tokens: 24 }),
+    });
+    await answer.text();
     await completed;
     const list = await socket.emitWithAck('list_chats', {});
     told('ack', list);

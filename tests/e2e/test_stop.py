@@ -1,6 +1,7 @@
 """Stopping from anywhere: quick, paid by what was delivered, one end in every order of things."""
 
 import itertools
+import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,27 +18,32 @@ def stop(service: Service, headers: dict[str, str], **name: str) -> httpx.Respon
     return httpx.post(f"{service.url}/api/v1/messages/stop", json=name, headers=headers)
 
 
-def test_stop_ends_within_200_ms_closes_upstream_and_charges_what_came(
-    service: Service, upstream: Upstream, sub: str
-) -> None:
-    headers = bearer(sub)
-    before = upstream.stats()["closed_early"]
+def stopped_in_mid_answer(service: Service, headers: dict[str, str]) -> tuple[float, list[Event]]:
+    """How many seconds a stop took, and the stream's events."""
     with sending(service, headers, content="[[tokens-500-at-50]]", model="paid") as stream:
         seen = [*stream.until("assistant_delta")]
         seen += itertools.islice(stream, 20)
         asked = time.monotonic()
         assert stop(service, headers, reply_id=seen[0].data["reply_id"]).json()["stopping"]
         seen += stream.until("assistant_complete")
-        took = time.monotonic() - asked
-        seen += stream.rest()
-    assert took < 0.2
+        return time.monotonic() - asked, seen + stream.rest()
+
+
+def test_stop_ends_within_200_ms_closes_upstream_and_charges_what_came(
+    service: Service, upstream: Upstream, sub: str
+) -> None:
+    before = upstream.stats()["closed_early"]
+    took, events = stopped_in_mid_answer(service, bearer(sub))
     until(lambda: upstream.stats()["closed_early"] > before, timeout=1)
-    complete, account = named(seen, "assistant_complete").data, named(seen, "usage_info").data
-    assert complete["content"] == joined(seen)
+    complete, account = named(events, "assistant_complete").data, named(events, "usage_info").data
+    assert complete["content"] == joined(events)
     assert complete["usage"]["estimated"] is True
     assert 20 <= complete["usage"]["completion_tokens"] < 500
     assert account["reserved"] == "0"
     assert account["spent"] == complete["usage"]["cost"]
+    # The median, as the machine's other work can hold up any one of them.
+    others = [stopped_in_mid_answer(service, bearer(f"{sub}-{n}"))[0] for n in range(4)]
+    assert statistics.median([took, *others]) < 0.2
 
 
 def test_a_stop_before_the_first_word_costs_nothing(

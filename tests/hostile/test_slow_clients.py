@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import httpx
@@ -84,9 +85,13 @@ def test_who_never_reads_a_stream_is_cut_off_and_nobody_notices(
                 gaps.append(time.monotonic() - last)
                 last = time.monotonic()
 
-    with sending(service, {"x-anon-id": anon_id}, content=LONG) as stream:
-        # Reading loads what counts tokens, and so on: that is not held for the deaf.
-        stream.rest()
+    def read(number: int) -> None:
+        with sending(service, {"x-anon-id": f"{anon_id}-reader-{number}"}, content=LONG) as stream:
+            stream.rest()
+
+    # As many who do read: what such answers take in any case is not held for the deaf.
+    with ThreadPoolExecutor(DEAF) as readers:
+        list(readers.map(read, range(DEAF)))
     before = metric(service, "process_resident_memory_bytes")
     watcher = threading.Thread(target=watch)
     watcher.start()
