@@ -28,8 +28,9 @@ LOCK_FILE = "serve.lock"
 LOG_FILE = "events.db"
 LAG_ALLOWED = 1000
 """Events that the views may be behind the log before the node calls itself unready."""
-SOCKETS_CLOSE_WITHIN = 1.0
-"""Seconds for telling the sockets, at the end."""
+SOCKETS_TOLD_WITHIN = 0.5
+SOCKETS_CLOSE_WITHIN = 0.5
+"""Seconds for the last pushes, and for closing the sockets after them."""
 
 
 def main() -> None:
@@ -338,7 +339,7 @@ async def compose(
         await gateway.warm_up(before=local.start if local else None)
 
     async def close_sockets() -> None:
-        await sockets.catch_up(await store.head(), SOCKETS_CLOSE_WITHIN)
+        await sockets.catch_up(await store.head(), SOCKETS_TOLD_WITHIN)
         await sockets.close(SOCKETS_CLOSE_WITHIN)
 
     async def tell_sockets() -> None:

@@ -131,14 +131,34 @@ class ReplyEndings:
         begun: Begun | None,
         said: Said | None,
     ) -> bytes | None:
-        """End the hold of a reply whose chat is being deleted; both None for another node's.
+        """End the hold of a reply whose chat is being deleted, by what was delivered.
 
-        Returns the address to give a message back to, if any.
+        `begun` and `said` are None for a reply that this node does not own: then its last
+        checkpoint counts. Returns the address to give a message back to, if any.
         """
-        consumption = await self._consumption(begun, said) if begun and said else None
+        if begun is not None and said is not None:
+            address, consumption = begun.address, await self._consumption(begun, said)
+        else:
+            address, consumption = await self._kept(usage, reply_id)
         end_hold(usage, reply_id, chat_id, consumption, "deleted", self._clock.now())
-        refunds = is_given_back(consumption, "deleted")
-        return begun.address if begun and refunds else None
+        return address if is_given_back(consumption, "deleted") else None
+
+    async def _kept(self, usage: Usage, reply_id: UUID) -> tuple[bytes | None, Consumption | None]:
+        """The address and the consumption of an orphan that nobody has ended yet."""
+        quote = usage.quote_of(reply_id)
+        for row in await self._store.open_replies():
+            if row.reply_id == reply_id:
+                consumption = await consumption_of(
+                    self._counter,
+                    quote.model,
+                    quote.price,
+                    quote.prompt_tokens,
+                    row.text,
+                    row.reasoning,
+                    None,
+                )
+                return row.address, consumption
+        return None, None
 
     async def _consumption(self, begun: Begun, said: Said) -> Consumption | None:
         answer = said.answer

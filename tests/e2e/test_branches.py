@@ -12,7 +12,11 @@ from tests.service import Service, bearer, named, send, sending, token
 async def _asked(service: Service, sub: str, request: str, payload: dict[str, Any]) -> Any:
     async with socketio.AsyncSimpleClient() as client:
         await client.connect(
-            service.url, namespace="/chats", auth={"token": token(sub)}, transports=["websocket"]
+            service.url,
+            namespace="/chats",
+            auth={"token": token(sub)},
+            transports=["websocket"],
+            wait_timeout=10,
         )
         return await client.call(request, payload, timeout=10)
 

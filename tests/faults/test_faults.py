@@ -21,6 +21,7 @@ def test_a_plan_is_a_function_of_its_seed() -> None:
     assert plan_of(1) != plan_of(2)
 
 
+@pytest.mark.takes_minutes
 @pytest.mark.timeout(600)  # a second a run on a machine with nothing else to do, and starts
 def test_no_promise_is_broken_by_cuts_stops_crashes_and_drains(tmp_path: Path) -> None:
     summary = asyncio.run(soak(SEED, RUNS, tmp_path))

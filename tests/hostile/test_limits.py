@@ -80,7 +80,12 @@ def socket_of(
     client.client_class = _telling(refusals)
     try:
         client.connect(
-            service.url, auth=auth, headers=headers, namespace="/chats", transports=["polling"]
+            service.url,
+            auth=auth,
+            headers=headers,
+            namespace="/chats",
+            transports=["polling"],
+            wait_timeout=10,
         )
     except socketio.exceptions.ConnectionError:
         return client, refusals[0]

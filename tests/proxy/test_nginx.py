@@ -53,7 +53,7 @@ def patient(upstream: Upstream, tmp_path: Path) -> Iterator[Service]:
         yield service.wait_ready()
 
 
-@pytest.mark.waits_long
+@pytest.mark.takes_minutes
 @pytest.mark.timeout(300)
 def test_a_model_silent_for_75_seconds_twice_is_not_cut_off(
     patient: Service, upstream: Upstream, tmp_path: Path, sub: str

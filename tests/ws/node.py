@@ -340,6 +340,7 @@ class Client:
             auth=auth,
             transports=list(transports),
             namespaces=[NAMESPACE],
+            wait_timeout=PATIENCE,
         )
         await self.hears("usage_info")
         return self

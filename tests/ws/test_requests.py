@@ -118,13 +118,13 @@ def test_a_branch_is_selected() -> None:
             first = await node.send(caller, "hello")
             await client.hears("message_completed")
             await node.regenerate(caller, first.chat_id)
-            await client.hears("message_completed", 2)
-            told = len(client.payloads("chat_updated"))
+            # One when each of the two replies began, one when it ended.
+            await client.hears("chat_updated", 4)
             selected = await client.ask(
                 "select_branch",
                 {"chat_id": str(first.chat_id), "message_id": str(first.message_id)},
             )
-            assert await client.hears("chat_updated", told + 1) == selected
+            assert await client.hears("chat_updated", 5) == selected
             page = await client.ask("list_messages", {"chat_id": str(first.chat_id)})
             assert page["messages"][-1]["id"] == str(first.message_id)
             assert len(page["messages"][-1]["versions"]) == 2
