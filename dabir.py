@@ -94,21 +94,20 @@ async def _serve(settings: "Settings") -> None:
     models = models_of(settings)  # first, as what is wrong with them is better known at once
 
     from infrastructure.client_connections import Deadlines
-    from infrastructure.server import server_for
+    from infrastructure.server import open_port, server_for
     from interfaces.ws.sockets import MAX_MESSAGE
 
+    port = open_port(settings.host, settings.port)
     async with AsyncExitStack() as closing:
         node = await compose(settings, models, closing)
         server = server_for(
             node.app,
-            settings.host,
-            settings.port,
             node.begin,
             node.drain,
             deadlines=Deadlines(settings.request_timeout, settings.unread_timeout),
             max_message=MAX_MESSAGE,
         )
-        await server.serve()
+        await server.serve(sockets=[port])
     _leave()
 
 

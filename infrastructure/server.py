@@ -9,9 +9,12 @@ import structlog
 import uvicorn
 from uvicorn._types import ASGIApplication
 
+from application.errors import ConfigurationError
 from infrastructure.client_connections import Deadlines, PatientWebSocket, patient_http
 
 log = structlog.get_logger()
+
+BACKLOG = 2048
 
 
 class DrainingServer(uvicorn.Server):
@@ -38,7 +41,7 @@ class DrainingServer(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started:
-            log.info("serving", host=self.config.host, port=self.port)
+            log.info("serving", host=self.address[0], port=self.address[1])
             self._listening()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -50,10 +53,10 @@ class DrainingServer(uvicorn.Server):
         self._loop.call_soon_threadsafe(self._begin_draining)
 
     @property
-    def port(self) -> int:
-        """The port it listens on, once it does."""
-        name: tuple[str, int] = self.servers[0].sockets[0].getsockname()
-        return name[1]
+    def address(self) -> tuple[str, int]:
+        """Where it listens, once it does."""
+        host, port, *_ = self.servers[0].sockets[0].getsockname()
+        return host, port
 
     def _begin_draining(self) -> None:
         self._draining = asyncio.ensure_future(self._drain_and_stop())
@@ -65,10 +68,18 @@ class DrainingServer(uvicorn.Server):
             self.should_exit = True
 
 
+def open_port(host: str, port: int) -> socket.socket:
+    """A listening socket; a port of 0 takes any free one. Raises ConfigurationError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        words = error.strerror or type(error).__name__
+        raise ConfigurationError(f"cannot listen on {host}, port {port}: {words}.") from None
+
+
 def server_for(
     app: ASGIApplication,
-    host: str,
-    port: int,
     listening: Callable[[], None],
     drain: Callable[[], Awaitable[None]],
     *,
@@ -81,8 +92,6 @@ def server_for(
     """
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         http=patient_http(deadlines),
         ws=PatientWebSocket,
         ws_max_size=max_message,

@@ -23,7 +23,12 @@ def decode_json(body: bytes, into: type[T]) -> T:
 
 
 def convert(payload: object, into: type[T]) -> T:
-    """Plain values as the Struct `into`. Raises InvalidRequest with the path of the field."""
+    """Plain values as the Struct `into`; null is as good as absent.
+
+    Raises InvalidRequest with the path of the field.
+    """
+    if isinstance(payload, dict):
+        payload = {name: value for name, value in payload.items() if value is not None}
     try:
         return msgspec.convert(payload, type=into)
     except msgspec.ValidationError as error:

@@ -138,10 +138,16 @@ def internal_error(incident: UUID) -> Mapped:
     return Mapped(500, WireError("INTERNAL", text, retryable, {"id": str(incident)}))
 
 
-def reply_error(code: str) -> WireError:
-    """The error that ends a reply."""
+def reply_words(code: str) -> str:
+    """The sentence for what ended a reply."""
+    return REPLY_ERRORS.get(code, REPLY_ERRORS["INTERNAL"])[0]
+
+
+def reply_error(code: str, reply_id: UUID) -> WireError:
+    """The error that ends a reply. What the log has of a fault of ours is under the reply's id."""
     text, retryable = REPLY_ERRORS.get(code, REPLY_ERRORS["INTERNAL"])
-    return WireError(code, text, retryable)
+    details = {"id": str(reply_id)} if code == "INTERNAL" else None
+    return WireError(code, text, retryable, details)
 
 
 def refusal_of(code: str) -> WireError:

@@ -150,7 +150,7 @@ class ReplyStreams:
             "position": ending.position,
         }
         if ending.error is not None:
-            data: dict[str, Any] = reply_error(ending.error).to_wire(**ids)
+            data: dict[str, Any] = reply_error(ending.error, beginning.reply_id).to_wire(**ids)
             return frame(f"{token}.t", "assistant_error", data)
         message = ending.message
         data = ids | {

@@ -9,7 +9,7 @@ from application.ports import Principal, Principals, Recorded
 from application.queries import Views
 from domain.chat import Chat, ChatNotFound, MessageNotFound
 from domain.usage import Usage
-from interfaces.outbound import reply_error
+from interfaces.outbound import reply_words
 
 ACCOUNT_EVENTS = (
     Usage.Created,
@@ -110,9 +110,8 @@ class PushMessages:
     async def _failed(
         self, recorded: Recorded, owner: UUID, message_id: UUID, code: str
     ) -> list[Push]:
-        words = reply_error(code).error
         return await self._message(
-            "message_failed", recorded, owner, message_id, code=code, error=words
+            "message_failed", recorded, owner, message_id, code=code, error=reply_words(code)
         )
 
     def _reply_started(self, event: Chat.ReplyStarted, recorded: Recorded, owner: UUID) -> Push:

@@ -48,6 +48,14 @@ def test_a_bad_setting_is_named_and_nothing_starts(
     assert "short" not in done.stderr
 
 
+def test_a_port_in_use_is_named(service: Service, upstream: Upstream, tmp_path: Path) -> None:
+    taken = str(httpx.URL(service.url).port)
+    second = Service(tmp_path / "data", upstream.api_base, environ={"DABIR_PORT": taken})
+    with pytest.raises(AssertionError, match=f"cannot listen on 127.0.0.1, port {taken}"):
+        second.start()
+    assert second.wait() == 2
+
+
 def test_an_unpriced_model_is_refused_at_start_unless_prices_are_given(tmp_path: Path) -> None:
     model = '[[models]]\nid = "m"\nlitellm_model = "openai/nobody-knows-this"\n'
     sizes = "context_window = 1000\nmax_output_tokens = 100\n"

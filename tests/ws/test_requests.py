@@ -318,3 +318,12 @@ def test_a_refusal_elsewhere_reaches_every_socket_of_the_principal() -> None:
             await until(lambda: node.notebook.sockets == 3)
 
     asyncio.run(check())
+
+
+def test_null_is_as_good_as_absent() -> None:
+    async def check() -> None:
+        async with serving() as node, connected(node, {"token": token("ada")}) as client:
+            nulls = {"page": None, "limit": None, "archived": None, "min_position": None}
+            assert (await client.ask("list_chats", nulls))["limit"] == 20
+
+    asyncio.run(check())
