@@ -28,8 +28,8 @@ LOCK_FILE = "serve.lock"
 LOG_FILE = "events.db"
 LAG_ALLOWED = 1000
 """Events that the views may be behind the log before the node calls itself unready."""
-SOCKETS_TOLD_WITHIN = 0.5
-SOCKETS_CLOSE_WITHIN = 0.5
+SOCKETS_TOLD_WITHIN = 0.4
+SOCKETS_CLOSE_WITHIN = 0.3
 """Seconds for the last pushes, and for closing the sockets after them."""
 
 

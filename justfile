@@ -15,9 +15,10 @@ serve *flags: (_install "serve")
 setup: (_install "dev") (_programs "chromium" "nginx")
     cd tests/clients && { cmp -s package-lock.json node_modules/.installed-lock || { npm ci --silent && cp package-lock.json node_modules/.installed-lock; }; }
 
-# Run the tests (arguments go to pytest)
+# Run the tests (arguments go to pytest): all together, then alone those that measure time
 test *args: setup
-    {{python}} -m pytest -n 4 --dist loadfile --no-loadscope-reorder {{args}}
+    {{python}} -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not alone" {{args}} || [ $? -eq 5 ]
+    {{python}} -m pytest -m alone {{args}} || [ $? -eq 5 ]
 
 # Format, lint, types and layers
 check: setup

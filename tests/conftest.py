@@ -1,8 +1,6 @@
 """One upstream and one plain server for the tests of a worker; who needs its own starts one."""
 
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from uuid import uuid4
 
 import pytest
@@ -27,17 +25,6 @@ def service(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("service") / "data"
     with Service(folder, upstream.api_base, environ={"DABIR_STARTING_BALANCE": "5"}) as service:
         yield service.wait_ready()
-
-
-@pytest.fixture
-def first_in_line() -> Iterator[None]:
-    """Lets this test and what it starts go before the other workers', where it measures time."""
-    usual = os.getpriority(os.PRIO_PROCESS, 0)
-    with suppress(PermissionError):  # of root alone; without it the machine must be quiet
-        os.setpriority(os.PRIO_PROCESS, 0, -15)
-    yield
-    with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, usual)
 
 
 @pytest.fixture

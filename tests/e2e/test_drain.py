@@ -119,7 +119,7 @@ async def deploy(service: Service) -> tuple[Counter[str], float]:
     return ended, took
 
 
-@pytest.mark.usefixtures("first_in_line")
+@pytest.mark.alone
 @pytest.mark.timeout(180)
 def test_five_hundred_streams_and_sockets_are_drained_within_the_grace_time(
     upstream: Upstream, tmp_path: Path

@@ -29,6 +29,7 @@ def stopped_in_mid_answer(service: Service, headers: dict[str, str]) -> tuple[fl
         return time.monotonic() - asked, seen + stream.rest()
 
 
+@pytest.mark.alone
 def test_stop_ends_within_200_ms_closes_upstream_and_charges_what_came(
     service: Service, upstream: Upstream, sub: str
 ) -> None:

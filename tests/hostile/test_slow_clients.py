@@ -73,6 +73,7 @@ def send_while_taken(client: socket.socket, data: bytes) -> None:
             client.sendall(data)
 
 
+@pytest.mark.alone
 def test_who_never_reads_a_stream_is_cut_off_and_nobody_notices(
     service: Service, anon_id: str
 ) -> None:
