@@ -118,15 +118,6 @@ class MessageCommands:
                 client_message_id=command.client_message_id,
                 title=title_of(command.content),
             )
-            chat.start_reply(
-                reply_id,
-                message_id,
-                user_message_id,
-                model.id,
-                caller.principal.id,
-                Parameters(prompt.max_tokens, command.temperature, command.top_p),
-                at,
-            )
             reply = StartedReply(
                 reply_id=reply_id,
                 chat_id=chat.id,
@@ -159,15 +150,6 @@ class MessageCommands:
             user_message_id = chat.state.messages[replaces].parent_id
             assert user_message_id is not None
             prompt = await self._assemble(command, caller, chat, model, user_message_id, None)
-            chat.regenerate(
-                reply_id,
-                message_id,
-                replaces,
-                model.id,
-                caller.principal.id,
-                Parameters(prompt.max_tokens, command.temperature, command.top_p),
-                at,
-            )
             reply = StartedReply(
                 reply_id=reply_id,
                 chat_id=chat.id,
@@ -285,8 +267,14 @@ class MessageCommands:
         prompt: Assembled,
         reply: StartedReply,
     ) -> Decision[StartedReply]:
-        """Hold what the reply may cost, in the same append as its start."""
+        """Start the reply and hold what it may cost, in one append."""
         at = reply.started_at
+        asked = Parameters(prompt.max_tokens, command.temperature, command.top_p)
+        ids = (reply.reply_id, reply.message_id)
+        if reply.replaces is None:
+            chat.start_reply(*ids, reply.user_message_id, reply.model, reply.payer, asked, at)
+        else:
+            chat.regenerate(*ids, reply.replaces, reply.model, reply.payer, asked, at)
         usage = await self._accounts.of(caller.principal, at, attempt.fresh)
         self._accounts.hold(
             usage, reply.reply_id, chat.id, model, prompt.tokens, prompt.max_tokens, at

@@ -68,7 +68,7 @@ class EventStream:
                     self._written = loop.time()
                     await send({"type": "http.response.body", "body": frame, "more_body": True})
                     self._writing = False
-        except Exception as error:
+        except Exception as error:  # the edge: reported, and told to the client
             if self._failed is None or self._writing:
                 raise
             last = self._failed(error)
