@@ -13,7 +13,7 @@ from tests.faults.plan import plan_of
 from tests.faults.soak import soak
 
 SEED = int(os.environ.get("FAULT_SEED", "1"))
-RUNS = int(os.environ.get("FAULT_RUNS", "100"))
+RUNS = int(os.environ.get("FAULT_RUNS", "60"))
 
 
 def test_a_plan_is_a_function_of_its_seed() -> None:
