@@ -6,7 +6,7 @@ from uuid import UUID
 
 from application.errors import LeaseLost
 from application.live_replies import LeaseHolder, LiveReply, Observer
-from application.ports import EventStore
+from application.ports import Draft, EventStore
 
 INTERVAL = 0.25
 BYTES_PER_SECOND = 100_000
@@ -14,7 +14,10 @@ BYTES_PER_SECOND = 100_000
 
 
 class Checkpoints:
-    """`replies` are this node's, `lost` is called when its lease turns out to be gone."""
+    """`replies` are this node's, `lost` is called when its lease turns out to be gone.
+
+    `ended` is told of a reply that another process has ended, with its chat or its principal.
+    """
 
     def __init__(
         self,
@@ -23,12 +26,14 @@ class Checkpoints:
         observer: Observer,
         replies: Callable[[], Sequence[LiveReply]],
         lost: Callable[[], None],
+        ended: Callable[[UUID], None],
     ) -> None:
         self._store = store
         self._leases = leases
         self._observer = observer
         self._replies = replies
         self._lost = lost
+        self._ended = ended
         self._kept: dict[UUID, tuple[int, float]] = {}
         """For each reply the bytes kept, and the loop's time of its next checkpoint."""
 
@@ -48,15 +53,18 @@ class Checkpoints:
         replies = {reply.started.reply_id: reply for reply in self._replies()}
         self._kept = {key: kept for key, kept in self._kept.items() if key in replies}
         drafts = [
-            (reply_id, bytes(reply.text), bytes(reply.reasoning))
+            Draft(reply_id, reply.started.chat_id, bytes(reply.text), bytes(reply.reasoning))
             for reply_id, reply in replies.items()
             if self._is_due(reply_id, _size(reply), now)
         ]
-        if drafts:
-            await self._store.checkpoint(self._leases.lease, drafts)
-        for reply_id, text, reasoning in drafts:
-            size = len(text) + len(reasoning)
-            self._kept[reply_id] = (size, now + size / BYTES_PER_SECOND)
+        if not drafts:
+            return
+        ended = await self._store.checkpoint(self._leases.lease, drafts)
+        for draft in drafts:
+            size = len(draft.text) + len(draft.reasoning)
+            self._kept[draft.reply_id] = (size, now + size / BYTES_PER_SECOND)
+        for reply_id in ended:
+            self._ended(reply_id)
 
     def _is_due(self, reply_id: UUID, size: int, now: float) -> bool:
         kept, due = self._kept.get(reply_id, (0, 0.0))

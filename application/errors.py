@@ -27,6 +27,13 @@ class Unauthorized(Refusal):
     """The credentials are missing, broken, expired, or of somebody else."""
 
 
+class PrincipalErased(Unauthorized):
+    """The caller was erased a moment ago; with the next request they begin anew."""
+
+    def __init__(self) -> None:
+        super().__init__("This account was erased.")
+
+
 class Forbidden(Refusal):
     """The caller is known, but the scope is missing."""
 

@@ -155,7 +155,16 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     """The address whose message is given back."""
 
 
-class OpenReplyRow(msgspec.Struct, frozen=True):
+class Draft(msgspec.Struct, frozen=True):
+    """What a reply under way has said so far (UTF-8)."""
+
+    reply_id: UUID
+    chat_id: UUID
+    text: bytes
+    reasoning: bytes
+
+
+class OpenReplyRow(msgspec.Struct):
     """A reply that has not ended, with its last checkpoint (UTF-8)."""
 
     reply_id: UUID
@@ -198,15 +207,19 @@ class EventStore(Protocol):
 
     async def recall(self, key: CommandKey) -> CommandRecord | None: ...
 
-    async def checkpoint(self, lease: Lease, drafts: Sequence[tuple[UUID, bytes, bytes]]) -> None:
-        """Keep `(reply_id, text, reasoning)` of replies under way, all in one write.
+    async def checkpoint(self, lease: Lease, drafts: Sequence[Draft]) -> list[UUID]:
+        """Keep what replies have said, all in one write.
 
-        Raises LeaseLost.
+        Returns those that are under way no more: somebody else has ended them. Raises LeaseLost.
         """
         ...
 
     async def open_replies(self) -> list[OpenReplyRow]:
         """Replies whose node holds no valid lease any more."""
+        ...
+
+    async def find_open_reply(self, reply_id: UUID) -> OpenReplyRow | None:
+        """A reply under way, whoever makes it; its text is that of the last checkpoint."""
         ...
 
     async def head(self) -> int: ...

@@ -102,6 +102,7 @@ class ChatState(msgspec.Struct):
     model: str | None
     archived: bool = False
     deleted: bool = False
+    erased: bool = False
     leaf_id: UUID | None = None
     """The last message of the active branch."""
     roots: list[UUID] = []
@@ -130,6 +131,13 @@ class Chat(Aggregate):
         """Ends the reply that was under way, too."""
 
         TOPIC = "chat.deleted"
+        owner: UUID
+        reply_id: UUID | None
+
+    class Erased(Aggregate.Event):
+        """Deletes the chat if it was not, and stands for the words that are gone from the log."""
+
+        TOPIC = "chat.erased"
         owner: UUID
         reply_id: UUID | None
 
@@ -240,6 +248,19 @@ class Chat(Aggregate):
         self._require_existing()
         reply = self.state.reply
         self._deleted(
+            owner=self.state.owner, reply_id=reply.reply_id if reply else None, timestamp=at
+        )
+        return reply
+
+    def erase(self, at: datetime) -> OpenReply | None:
+        """End the chat for good, deleted or not. Returns the reply this ends, as `delete` does.
+
+        The words themselves are the log's to erase; this is the record that they were.
+        """
+        if self.state.erased:
+            return None
+        reply = self.state.reply
+        self._erased(
             owner=self.state.owner, reply_id=reply.reply_id if reply else None, timestamp=at
         )
         return reply
@@ -503,6 +524,16 @@ class Chat(Aggregate):
     def _deleted(self, owner: UUID, reply_id: UUID | None, timestamp: datetime) -> None:
         self.state = ChatState(
             owner=owner, titled=self.state.titled, model=self.state.model, deleted=True
+        )
+
+    @event(Erased)
+    def _erased(self, owner: UUID, reply_id: UUID | None, timestamp: datetime) -> None:
+        self.state = ChatState(
+            owner=owner,
+            titled=self.state.titled,
+            model=self.state.model,
+            deleted=True,
+            erased=True,
         )
 
     @event(Claimed)

@@ -41,6 +41,21 @@ class HoldNotOpen(Refusal):
     """The hold has ended already, or was never taken."""
 
 
+class HoldsOpen(Refusal):
+    """Replies are under way that this account pays for; their ids are `hold_ids`."""
+
+    def __init__(self, hold_ids: list[UUID]) -> None:
+        super().__init__("Replies are under way that this account pays for.")
+        self.hold_ids = hold_ids
+
+
+class AccountErased(Refusal):
+    """The account's principal was erased: nothing is taken or given any more."""
+
+    def __init__(self) -> None:
+        super().__init__("This account was erased.")
+
+
 class Price(msgspec.Struct, frozen=True):
     """What a model costs, in nanos for a million tokens, and where that price comes from."""
 
@@ -99,6 +114,7 @@ class UsageState(msgspec.Struct):
     allowance_used: int = 0
     resets_at: datetime | None = None
     holds: dict[UUID, Hold] = {}
+    erased: bool = False
 
 
 class Usage(Aggregate):
@@ -150,6 +166,15 @@ class Usage(Aggregate):
         chat_id: UUID
         reason: str
 
+    class PrincipalErased(Aggregate.Event):
+        """The last event of an account: who it was is known no more. `chats` were erased with it.
+
+        The balance that was left is forfeited; the amounts stay, as what was paid was paid.
+        """
+
+        TOPIC = "usage.principal-erased"
+        chats: int
+
     @classmethod
     def open(cls, account_id: UUID, kind: Kind, currency: str, at: datetime) -> "Usage":
         return cls._create(cls.Created, id=account_id, timestamp=at, kind=kind, currency=currency)
@@ -179,14 +204,16 @@ class Usage(Aggregate):
     ) -> None:
         if amount <= 0:
             raise ValueError("a top-up is a positive amount")
+        self._require_existing()
         self._topped_up(amount=amount, source=source, reference=reference, timestamp=at)
 
     def hold_amount(
         self, hold_id: UUID, chat_id: UUID, amount: int, quote: Quote, at: datetime
     ) -> None:
-        """Reserve an amount of the balance. Raises InsufficientBalance."""
+        """Reserve an amount of the balance. Raises InsufficientBalance, AccountErased."""
         if hold_id in self.state.holds:
             return
+        self._require_existing()
         if amount > self.available:
             raise InsufficientBalance(amount, self.available, self.state.currency)
         self._amount_held(
@@ -203,13 +230,14 @@ class Usage(Aggregate):
         window_ends: datetime,
         at: datetime,
     ) -> None:
-        """Take one message of the allowance. Raises AnonymousLimitReached.
+        """Take one message of the allowance. Raises AnonymousLimitReached, AccountErased.
 
         `amount` caps the cost that is recorded; `window_ends` counts only where no window is open
         at `at`.
         """
         if hold_id in self.state.holds:
             return
+        self._require_existing()
         resets_at = self.window_end(at)
         used = self.state.allowance_used if resets_at else 0
         if used >= limit:
@@ -257,6 +285,18 @@ class Usage(Aggregate):
         """End a hold with nothing charged and the allowance given back. Raises HoldNotOpen."""
         self._open_hold(hold_id)
         self._hold_released(hold_id=hold_id, chat_id=chat_id, reason=reason, timestamp=at)
+
+    def erase(self, chats: int, at: datetime) -> None:
+        """Close the account for good. Raises HoldsOpen."""
+        if self.state.erased:
+            return
+        if self.state.holds:
+            raise HoldsOpen(list(self.state.holds))
+        self._principal_erased(chats=chats, timestamp=at)
+
+    def _require_existing(self) -> None:
+        if self.state.erased:
+            raise AccountErased
 
     def _open_hold(self, hold_id: UUID) -> Hold:
         try:
@@ -319,3 +359,7 @@ class Usage(Aggregate):
         hold = self.state.holds.pop(hold_id)
         if hold.resets_at and hold.resets_at == self.state.resets_at:
             self.state.allowance_used -= 1
+
+    @event(PrincipalErased)
+    def _principal_erased(self, chats: int, timestamp: datetime) -> None:
+        self.state.erased = True

@@ -5,10 +5,12 @@ outside of it) and would be deferred (a read that turns into a write fails at on
 time-out says).
 """
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 BUSY_TIMEOUT_SECONDS = 5
 """How long a statement waits for another process's lock."""
@@ -20,14 +22,17 @@ CACHE_KIB = 32 * 1024
 CHECKPOINT_PAGES = 8192
 """How far the write-ahead log grows before it is folded back: 32 MB."""
 
-Synchronous = Literal["FULL", "NORMAL"]
+Synchronous = Literal["FULL", "NORMAL", "OFF"]
 
 
-def sync_writer_engine(url: str | URL, *, synchronous: Synchronous = "FULL") -> Engine:
+def sync_writer_engine(
+    url: str | URL, *, synchronous: Synchronous = "FULL", secure_delete: bool = False
+) -> Engine:
     """The engine of a database's one writer: a single connection, usable from any thread.
 
     Every transaction takes the write lock at its start. With `synchronous="NORMAL"` a power cut
-    may lose the last commits, though never consistency: enough for what can be rebuilt.
+    may lose the last commits, though never consistency: enough for what can be rebuilt. With
+    `secure_delete` what is deleted or replaced is overwritten, not only unlinked.
     """
     pragmas = (
         f"busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}",
@@ -38,6 +43,7 @@ def sync_writer_engine(url: str | URL, *, synchronous: Synchronous = "FULL") -> 
         # writes its pages as often.
         f"cache_size=-{CACHE_KIB}",
         f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+        f"secure_delete={'ON' if secure_delete else 'OFF'}",
     )
     engine = create_engine(
         _sqlite_url(url, "sqlite"),
@@ -50,11 +56,14 @@ def sync_writer_engine(url: str | URL, *, synchronous: Synchronous = "FULL") -> 
     return engine
 
 
-def reader_engine(url: str | URL) -> AsyncEngine:
+def reader_engine(url: str | URL) -> "AsyncEngine":
     """An engine for queries, which cannot write. One transaction reads one snapshot.
 
     Keep transactions short: a long one keeps the write-ahead log from being folded back.
     """
+    # Half a second of import, which operator's commands do without.
+    from sqlalchemy.ext.asyncio import create_async_engine
+
     engine = create_async_engine(
         _sqlite_url(url, "sqlite+aiosqlite"),
         pool_size=READERS,
@@ -102,3 +111,17 @@ def _prepare(engine: Engine, pragmas: tuple[str, ...], begin: str) -> None:
     @event.listens_for(engine, "begin")
     def begin_transaction(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
+
+
+def emptied_wal(engine: Engine) -> bool:
+    """Fold a database's write-ahead log back and empty its file; False while somebody reads.
+
+    Old versions of pages lie in the file until then, whatever was erased since.
+    """
+    with engine.connect() as connection:
+        # Outside of any transaction, which the engine would begin.
+        cursor = connection.connection.cursor()
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        answer = cursor.fetchone()
+        assert answer is not None
+        return not answer[0]

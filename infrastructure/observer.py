@@ -42,6 +42,13 @@ class NodeObserver:
         """The node is going down, and this is what it waits for now."""
         log.info("draining", waits_for=what)
 
+    def unsealed(self) -> None:
+        """The operator has set no master key."""
+        log.warning(
+            "nothing is sealed",
+            why="no DABIR_MASTER_KEY: what people write lies in the data folder as it is",
+        )
+
     def fault(
         self,
         where: str,

@@ -4,7 +4,6 @@ import os
 import secrets
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +19,7 @@ from pydantic_settings import (
 from application.errors import ConfigurationError
 from infrastructure.settings_values import (
     SHORTEST_SECRET,
+    CheckpointTarget,
     Currency,
     Jwks,
     Location,
@@ -28,9 +28,11 @@ from infrastructure.settings_values import (
     PlainDecimal,
     Seconds,
     Secret,
+    Secrets,
     Text,
     WholeNumber,
 )
+from infrastructure.whole_files import make_once
 
 PREFIX = "DABIR_"
 FILE = "dabir.toml"
@@ -71,7 +73,9 @@ class Settings(BaseSettings):
     lease: Seconds = Field(15.0, gt=0, description="a duration above zero, such as 15s")
     grace: Seconds = Field(20.0, ge=0, description="a duration, such as 20s")
     secret: Secret | None = Field(None, description="at least 32 bytes long")
-    master_key: SecretStr | None = Field(None, description="a key")
+    master_key: Secrets | None = Field(
+        None, description="a key of at least 32 bytes, and older ones after it, by spaces"
+    )
     master_key_file: Location | None = Field(None, description="a file")
     jwt_secret: Secret | None = Field(None, description="at least 32 bytes long")
     jwks: Jwks | None = Field(
@@ -122,6 +126,10 @@ class Settings(BaseSettings):
     address_open_sockets: WholeNumber = _a_limit(10_000)
     request_timeout: Seconds = Field(30.0, gt=0, description="a duration above zero, such as 30s")
     unread_timeout: Seconds = Field(30.0, gt=0, description="a duration above zero, such as 30s")
+    audit_interval: Seconds = Field(60.0, ge=0, description="a duration, such as 60s")
+    audit_checkpoints: CheckpointTarget | None = Field(
+        None, description="a folder, or an http(s) address without a user name in it"
+    )
 
     def __init__(self, **flags: Any) -> None:
         given = {name: value for name, value in flags.items() if value is not None}
@@ -200,8 +208,6 @@ class _Written:
 _LATER = {
     "database_url": "this release keeps its log in SQLite, in the data folder: unset it.",
     "valkey_url": "this release runs on one node: unset it.",
-    "master_key": "this release does not encrypt yet: unset it, so that nobody relies on it.",
-    "master_key_file": "this release does not encrypt yet: unset it, so that nobody relies on it.",
 }
 """Known names that would do nothing today. Ignoring them in silence would be worse."""
 
@@ -213,6 +219,11 @@ def _contradictions(settings: Settings, written: _Written) -> Iterator[str]:
             yield f"{written.name(setting)}: {words}"
     if settings.jwt_secret is not None and settings.jwks is not None:
         yield f"{written.name('jwt_secret')} and {written.name('jwks')}: set one of the two."
+    if settings.master_key is not None and settings.master_key_file is not None:
+        yield (
+            f"{written.name('master_key')} and {written.name('master_key_file')}: "
+            "set one of the two."
+        )
     yield from _unfit_for_tokens(settings, written)
 
 
@@ -241,7 +252,7 @@ def load_secret(data_dir: Path, configured: SecretStr | None) -> bytes:
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            _make_secret(path)
+            make_once(path, secrets.token_hex(32).encode())
         secret = path.read_bytes().strip()
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be made or read: {error.strerror}.") from None
@@ -250,26 +261,22 @@ def load_secret(data_dir: Path, configured: SecretStr | None) -> bytes:
     return secret
 
 
-def _make_secret(path: Path) -> None:
-    """Whole or not at all. Of several processes the first one wins, and all read the same."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_hex(32).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        # A rename would replace the secret of whoever came first; a link does not.
-        with suppress(FileExistsError):
-            os.link(draft, path)
-        _sync_folder(path.parent)
-    finally:
-        draft.unlink()
+def load_master_keys(settings: Settings) -> list[str]:
+    """The master keys: the one that wraps first, and older ones. Empty where none is set.
 
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+    Raises ConfigurationError.
+    """
+    if settings.master_key is not None:
+        return settings.master_key.get_secret_value().split()
+    path = settings.master_key_file
+    if path is None:
+        return []
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        written = path.read_text("utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {type(error).__name__}.") from None
+    if not written or any(len(key.encode()) < SHORTEST_SECRET for key in written):
+        raise ConfigurationError(
+            f"{path} must hold keys of at least {SHORTEST_SECRET} bytes, the newest one first."
+        )
+    return written

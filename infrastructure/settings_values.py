@@ -85,21 +85,31 @@ def _long_enough(value: SecretStr) -> SecretStr:
     return value
 
 
-def _jwks(value: object) -> object:
+def _place(value: object) -> object:
     if isinstance(value, str) and is_url(value):
         parts = urlsplit(value)
         if not parts.hostname or parts.username is not None or parts.port == 0:
-            raise ValueError("not an address of keys")
+            raise ValueError("not an address")
     return _filled(value)
 
 
-def is_url(jwks: str) -> bool:
-    """Whether keys come by HTTP; else they are in a file."""
-    return jwks.lower().startswith(("http://", "https://"))
+def is_url(place: str) -> bool:
+    """Whether it is reached by HTTP; else it is on this machine."""
+    return place.lower().startswith(("http://", "https://"))
 
 
 def _secret(value: Any) -> Any:
     return _long_enough(SecretStr(value)) if isinstance(value, str) else value
+
+
+def _secrets(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if not value.split():
+        raise ValueError("empty")
+    for secret in value.split():
+        _long_enough(SecretStr(secret))
+    return SecretStr(value)
 
 
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
@@ -109,6 +119,8 @@ Text = Annotated[str, BeforeValidator(_filled)]
 Location = Annotated[Path, BeforeValidator(_path)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_origins)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)]
+Secrets = Annotated[SecretStr, BeforeValidator(_secrets)]
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
-Jwks = Annotated[str, BeforeValidator(_jwks)]
+Jwks = Annotated[str, BeforeValidator(_place)]
+CheckpointTarget = Annotated[str, BeforeValidator(_place)]

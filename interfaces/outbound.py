@@ -14,6 +14,7 @@ from application.errors import (
     IdempotencyKeyReused,
     InvalidRequest,
     ModelNotFound,
+    PrincipalErased,
     RateLimited,
     ReplyNotFound,
     ServerDraining,
@@ -22,7 +23,7 @@ from application.errors import (
 )
 from application.queries import decimal_of
 from domain.chat import ChatBusy, ChatNotFound, MessageNotFound
-from domain.usage import AnonymousLimitReached, InsufficientBalance
+from domain.usage import AccountErased, AnonymousLimitReached, InsufficientBalance
 
 
 class WireError(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -95,6 +96,8 @@ _MAPPING: dict[type[Exception], Callable[[Any], Mapped]] = {
         400, WireError("VALIDATION_ERROR", str(e), details=_details(path=e.path))
     ),
     Unauthorized: _plain(401, "UNAUTHORIZED"),
+    PrincipalErased: _plain(401, "UNAUTHORIZED"),
+    AccountErased: _plain(401, "UNAUTHORIZED"),
     InsufficientBalance: _balance,
     Forbidden: _plain(403, "FORBIDDEN"),
     ChatNotFound: _plain(404, "CHAT_NOT_FOUND"),

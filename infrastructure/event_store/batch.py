@@ -18,12 +18,19 @@ from sqlalchemy import (
     update,
 )
 
-from application.errors import AddressLimitReached, CommandRepeated, LeaseLost, VersionConflict
+from application.errors import (
+    AddressLimitReached,
+    CommandRepeated,
+    LeaseLost,
+    PrincipalErased,
+    VersionConflict,
+)
 from application.ports import Append, Lease
 from infrastructure.event_store.codec import RowValues
 from infrastructure.event_store.schema import (
     address_uses,
     commands,
+    erasures,
     events,
     leases,
     micros,
@@ -41,6 +48,9 @@ _read_heads = select(
     .scalar_subquery(),
 ).where(streams.c.stream_id.in_(bindparam("ids", expanding=True)))
 _read_commands = select(commands.c.id).where(commands.c.id.in_(bindparam("ids", expanding=True)))
+_read_erased = select(erasures.c.principal).where(
+    erasures.c.principal.in_(bindparam("ids", expanding=True))
+)
 _read_leases = select(leases.c.node, leases.c.epoch, leases.c.expires_at).where(
     leases.c.node.in_(bindparam("nodes", expanding=True))
 )
@@ -52,7 +62,7 @@ _delete_open_replies = delete(open_replies).where(
     open_replies.c.reply_id.in_(bindparam("closed", expanding=True))
 )
 
-Refused = VersionConflict | CommandRepeated | LeaseLost | AddressLimitReached
+Refused = VersionConflict | CommandRepeated | LeaseLost | AddressLimitReached | PrincipalErased
 
 
 class StreamWrite(msgspec.Struct):
@@ -64,6 +74,18 @@ class StreamWrite(msgspec.Struct):
     rows: list[RowValues]
     owner: UUID | None
     """Whose the stream becomes; None leaves it."""
+    ends_account: bool = False
+    """It is the account of a principal who is being erased: opened, at the latest, to say so."""
+
+
+class CommandRow(msgspec.Struct):
+    """A row of `commands`."""
+
+    id: bytes
+    route: str
+    principal: UUID
+    request_digest: bytes
+    result: bytes
 
 
 class Write(msgspec.Struct):
@@ -71,7 +93,7 @@ class Write(msgspec.Struct):
 
     streams: list[StreamWrite]
     append: Append
-    command_id: bytes | None
+    command: CommandRow | None
 
 
 class _Window(msgspec.Struct):
@@ -92,7 +114,8 @@ class Batch:
         self._head = connection.scalar(_read_head) or 0
         self._heads = self._read_heads({part.stream_id for w in writes for part in w.streams})
         self._known_streams = set(self._heads)
-        self._repeated = self._read_commands([w.command_id for w in writes if w.command_id])
+        self._repeated = self._read_commands([w.command.id for w in writes if w.command])
+        self._erased = self._read_erased(writes)
         self._leases = self._read_leases({a.lease.node for a in appends if a.lease})
         self._windows = self._read_windows(
             {a.address_use.address for a in appends if a.address_use}
@@ -107,8 +130,8 @@ class Batch:
         if refusal is not None:
             return refusal
         self._count_address(write.append)
-        if write.command_id:
-            self._repeated.add(write.command_id)
+        if write.command:
+            self._repeated.add(write.command.id)
         for part in write.streams:
             for row in part.rows:
                 self._head += 1
@@ -129,13 +152,15 @@ class Batch:
 
     def _refusal(self, write: Write) -> Refused | None:
         append = write.append
-        if write.command_id in self._repeated:
+        if write.command and write.command.id in self._repeated:
             return CommandRepeated()
         if append.lease and not self._holds(append.lease):
             return LeaseLost()
         for part in write.streams:
             if part.expected != self._heads.get(part.stream_id, 0):
                 return VersionConflict()
+            if part.owner in self._erased and not part.ends_account:
+                return PrincipalErased()
         return self._address_refusal(append)
 
     def _holds(self, lease: Lease) -> bool:
@@ -169,6 +194,13 @@ class Batch:
             return set()
         return set(self._connection.scalars(_read_commands, {"ids": ids}).all())
 
+    def _read_erased(self, writes: Sequence[Write]) -> set[UUID]:
+        """Of those to whom something would belong from now on: who was erased."""
+        owners = {part.owner for write in writes for part in write.streams if part.owner}
+        if not owners:
+            return set()
+        return set(self._connection.scalars(_read_erased, {"ids": list(owners)}).all())
+
     def _read_leases(self, nodes: set[UUID]) -> dict[UUID, tuple[int, int]]:
         if not nodes:
             return {}
@@ -200,18 +232,7 @@ class Batch:
             )
 
     def _insert_commands(self) -> None:
-        rows = [
-            {
-                "id": write.command_id,
-                "route": record.key.route,
-                "principal": record.key.principal,
-                "request_digest": record.digest,
-                "result": record.result,
-            }
-            for write in self._admitted
-            if (record := write.append.command)
-        ]
-        if rows:
+        if rows := [msgspec.structs.asdict(w.command) for w in self._admitted if w.command]:
             self._connection.execute(insert(commands), rows)
 
     def _insert_open_replies(self, appends: list[Append]) -> None:

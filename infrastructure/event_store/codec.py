@@ -1,7 +1,7 @@
 """Events to rows and back. Topics are looked up in a closed registry, never imported by name."""
 
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any, Protocol, TypeAlias, Union, get_args, get_origin, get_type_hints
@@ -14,7 +14,7 @@ from application.ports import Meta, Recorded
 from domain.chat import Chat
 from domain.personal import PERSONAL
 from domain.usage import Usage
-from infrastructure.event_store import personal
+from infrastructure.event_store.personal import PersonalForm, PlainForm
 from infrastructure.event_store.schema import micros, time_of
 
 State: TypeAlias = dict[str, Any]
@@ -59,7 +59,10 @@ class EventCodec:
     """Of one event class. Nothing is written that it could not read back."""
 
     def __init__(
-        self, event_class: type[Aggregate.Event], aggregate_class: type[Aggregate]
+        self,
+        event_class: type[Aggregate.Event],
+        aggregate_class: type[Aggregate],
+        form: PersonalForm,
     ) -> None:
         hints = {
             name: hint
@@ -69,6 +72,7 @@ class EventCodec:
         self.event_class = event_class
         self.topic: str = event_class.TOPIC  # type: ignore[attr-defined]
         self.version: int = getattr(event_class, "class_version", 1)
+        self.form = form
         self._common: State = {}
         if issubclass(event_class, Aggregate.Created):
             self._common["originator_topic"] = aggregate_class.TOPIC  # type: ignore[attr-defined]
@@ -77,7 +81,10 @@ class EventCodec:
         payload_hints = {field: hint for field, hint in hints.items() if not _is_personal(hint)}
         self._payload_fields = tuple(payload_hints)
         self._personal_fields = tuple(personal_hints)
-        self._erased = {field: _erased_value(hint) for field, hint in personal_hints.items()}
+        self.is_personal = bool(personal_hints)
+        self.payload_hints = payload_hints
+        self.personal_hints = personal_hints
+        self.erased = {field: _erased_value(hint) for field, hint in personal_hints.items()}
         self._payload = msgspec.json.Decoder(
             msgspec.defstruct(f"{name}Payload", list(payload_hints.items()))
         )
@@ -98,7 +105,9 @@ class EventCodec:
         if self._personal_fields:
             content = _encoder.encode({field: state[field] for field in self._personal_fields})
             self._personal.decode(content)
-            stored = personal.wrap(content)
+            stored = self.form.seal(
+                content, event.originator_id, event.originator_version, self.topic
+            )
         return {
             "stream_id": event.originator_id,
             "version": event.originator_version,
@@ -127,11 +136,11 @@ class EventCodec:
     def _current(self, row: EventRow) -> State:
         state = msgspec.structs.asdict(self._payload.decode(row.payload))
         if self._personal_fields:
-            if row.personal is None:
-                state.update(self._erased)
+            content = self._content(row)
+            if content is None:
+                state.update(self.erased)
             else:
-                content = self._personal.decode(personal.unwrap(row.personal))
-                state.update(msgspec.structs.asdict(content))
+                state.update(msgspec.structs.asdict(self._personal.decode(content)))
         return state
 
     def _upcast(self, row: EventRow) -> State:
@@ -141,30 +150,48 @@ class EventCodec:
                 f"{row.topic} has schema {row.schema_version}, this code knows {self.version}"
             )
         state: State = msgspec.json.decode(row.payload, type=dict[str, Any])
-        if row.personal is not None:
-            content = personal.unwrap(row.personal)
+        content = self._content(row)
+        if content is not None:
             state.update(msgspec.json.decode(content, type=dict[str, Any]))
         for version in range(row.schema_version, self.version):
             getattr(self.event_class, f"upcast_v{version}_v{version + 1}")(state)
-        if row.personal is None:
-            state = self._erased | state
+        if content is None:
+            state = self.erased | state
         return msgspec.structs.asdict(msgspec.convert(state, self._whole))
+
+    def _content(self, row: EventRow) -> bytes | None:
+        """The personal fields in JSON; None where the event has none, or was erased."""
+        if row.personal is None:
+            return None
+        return self.form.open(row.personal, row.stream_id, row.version, row.topic)
 
 
 class Codec:
     """Of all events of some aggregate classes."""
 
-    def __init__(self, aggregate_classes: Sequence[type[Aggregate]]) -> None:
+    def __init__(
+        self, aggregate_classes: Sequence[type[Aggregate]], form: PersonalForm | None = None
+    ) -> None:
+        """`form` is that of personal fields, plain by default."""
         self._by_topic = {
             codec.topic: codec
             for aggregate_class in aggregate_classes
-            for codec in _event_codecs(aggregate_class)
+            for codec in _event_codecs(aggregate_class, form or PlainForm())
         }
+
+    @property
+    def event_codecs(self) -> Mapping[str, EventCodec]:
+        """By topic."""
+        return self._by_topic
 
     @property
     def event_classes(self) -> dict[str, type[Aggregate.Event]]:
         """By topic."""
         return {topic: codec.event_class for topic, codec in self._by_topic.items()}
+
+    def is_personal(self, event: object) -> bool:
+        """Whether the event has fields that a person wrote or is called."""
+        return self._by_topic[event.TOPIC].is_personal  # type: ignore[attr-defined]
 
     def encode(self, event: Aggregate.Event, meta: bytes) -> RowValues:
         return self._by_topic[event.TOPIC].encode(event, meta)  # type: ignore[attr-defined]
@@ -187,9 +214,9 @@ def encode_meta(meta: Meta) -> bytes:
     return _encoder.encode(meta)
 
 
-def _event_codecs(aggregate_class: type[Aggregate]) -> list[EventCodec]:
+def _event_codecs(aggregate_class: type[Aggregate], form: PersonalForm) -> list[EventCodec]:
     return [
-        EventCodec(member, aggregate_class)
+        EventCodec(member, aggregate_class, form)
         for member in vars(aggregate_class).values()
         if isinstance(member, type)
         and issubclass(member, Aggregate.Event)
@@ -210,4 +237,9 @@ def _erased_value(hint: Any) -> str | None:
     raise TypeError(f"a personal field must be a str or optional, not {field_type}")
 
 
-codec = Codec((Chat, Usage))
+def codec_of(form: PersonalForm | None = None) -> Codec:
+    """The codec of everything Dabir writes."""
+    return Codec((Chat, Usage), form)
+
+
+codec = codec_of()

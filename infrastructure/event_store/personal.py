@@ -6,6 +6,8 @@ the text by trying.
 
 import os
 from collections.abc import Iterator
+from typing import Protocol
+from uuid import UUID
 
 PLAIN = b"\x00"
 SALT_BYTES = 16
@@ -17,15 +19,29 @@ class UnreadablePersonal(Exception):  # noqa: N818 - says what is wrong with the
     """The stored bytes are of no known form."""
 
 
-def wrap(content: bytes) -> bytes:
-    return PLAIN + next(_salts) + content
+class PersonalForm(Protocol):
+    """How personal bytes are stored. The stream, version and topic are those of their event."""
+
+    def seal(self, content: bytes, stream_id: UUID, version: int, topic: str) -> bytes: ...
+
+    def open(self, stored: bytes, stream_id: UUID, version: int, topic: str) -> bytes | None:
+        """None where the stream was erased. Raises UnreadablePersonal."""
+        ...
 
 
-def unwrap(stored: bytes) -> bytes:
-    """Raises UnreadablePersonal."""
-    if stored[:1] != PLAIN or len(stored) <= 1 + SALT_BYTES:
-        raise UnreadablePersonal(f"form {stored[:1].hex() or 'missing'}")
-    return stored[1 + SALT_BYTES :]
+class PlainForm:
+    def seal(self, content: bytes, stream_id: UUID, version: int, topic: str) -> bytes:
+        return PLAIN + fresh_salt() + content
+
+    def open(self, stored: bytes, stream_id: UUID, version: int, topic: str) -> bytes | None:
+        if stored[:1] != PLAIN or len(stored) < 1 + SALT_BYTES:
+            raise UnreadablePersonal(f"form {stored[:1].hex() or 'missing'}")
+        return stored[1 + SALT_BYTES :]
+
+
+def fresh_salt() -> bytes:
+    """Sixteen random bytes. For one thread, that of the event loop."""
+    return next(_salts)
 
 
 def _fresh_salts() -> Iterator[bytes]:

@@ -1,17 +1,20 @@
 """Who the log's random ids stand for, and whose each stream is."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, Connection, Row, insert, select
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from application.ports import Clock, Principal
 from domain.usage import Kind
+from infrastructure.event_store.encryption import PlainNames
 from infrastructure.event_store.recent import Recent
 from infrastructure.event_store.schema import micros, principals, streams
 from infrastructure.event_store.writer import Writer
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 REMEMBERED = 50_000
 
@@ -19,7 +22,14 @@ REMEMBERED = 50_000
 class SqlPrincipals:
     """Implements `application.ports.Principals`."""
 
-    def __init__(self, readers: AsyncEngine, writer: Writer, clock: Clock) -> None:
+    def __init__(
+        self,
+        readers: "AsyncEngine",
+        writer: Writer,
+        clock: Clock,
+        names: PlainNames,
+    ) -> None:
+        self._names = names
         self._readers = readers
         self._writer = writer
         self._clock = clock
@@ -33,7 +43,7 @@ class SqlPrincipals:
         return known or self._remember(await self._writer.run(self._enrolment(kind, name)))
 
     async def find(self, kind: Kind, name: str) -> Principal | None:
-        return self._by_name.get((kind, name)) or await self._read(_named(kind, name))
+        return self._by_name.get((kind, name)) or await self._read(self._named(kind, name))
 
     async def name_of(self, principal_id: UUID) -> Principal | None:
         """Who an internal id stands for; None where that was erased."""
@@ -59,15 +69,26 @@ class SqlPrincipals:
         """Somebody else may have claimed the stream."""
         self._owners.drop(stream_id)
 
+    def forget(self, principal_id: UUID) -> None:
+        """The principal was erased: who has the name now is somebody else."""
+        known = self._by_id.get(principal_id)
+        self._by_id.drop(principal_id)
+        if known is not None:
+            self._by_name.drop((known.kind, known.name))
+
     def _enrolment(self, kind: Kind, name: str) -> Callable[[Connection], Principal]:
         def enrol(connection: Connection) -> Principal:
-            row = connection.execute(select(principals).where(_named(kind, name))).one_or_none()
+            known = select(principals).where(self._named(kind, name))
+            row = connection.execute(known).one_or_none()
             if row is not None:
-                return _principal(row)
+                return self._principal(row)
             principal = Principal(uuid4(), kind, name)
             connection.execute(
                 insert(principals).values(
-                    id=principal.id, kind=kind, name=name, created_at=micros(self._clock.now())
+                    id=principal.id,
+                    kind=kind,
+                    name=self._names.stored(kind, name),
+                    created_at=micros(self._clock.now()),
                 )
             )
             return principal
@@ -77,17 +98,16 @@ class SqlPrincipals:
     async def _read(self, condition: ColumnElement[bool]) -> Principal | None:
         async with self._readers.connect() as connection:
             row = (await connection.execute(select(principals).where(condition))).one_or_none()
-        return self._remember(_principal(row)) if row else None
+        return self._remember(self._principal(row)) if row else None
 
     def _remember(self, principal: Principal) -> Principal:
         self._by_name.put((principal.kind, principal.name), principal)
         self._by_id.put(principal.id, principal)
         return principal
 
+    def _named(self, kind: Kind, name: str) -> ColumnElement[bool]:
+        spellings = self._names.spellings(kind, name)
+        return (principals.c.kind == kind) & principals.c.name.in_(spellings)
 
-def _named(kind: Kind, name: str) -> ColumnElement[bool]:
-    return (principals.c.kind == kind) & (principals.c.name == name)
-
-
-def _principal(row: Row[Any]) -> Principal:
-    return Principal(row.id, row.kind, row.name)
+    def _principal(self, row: Row[Any]) -> Principal:
+        return Principal(row.id, row.kind, self._names.name_of(row.kind, row.name))

@@ -7,6 +7,7 @@ from uuid import uuid4
 import msgspec
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Connection,
     Dialect,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     select,
 )
 
+from application.errors import ConfigurationError
 from application.ports import CommandKey
 
 metadata = MetaData()
@@ -143,12 +145,35 @@ log_meta = Table(
     Column("value", String, nullable=False),
 )
 
+# Who was erased, or is being: nothing becomes theirs any more.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("principal", Uuid, primary_key=True),
+    Column("begun_at", BigInteger, nullable=False),
+    # NULL until all that was theirs is gone, the old views too.
+    Column("finished_at", BigInteger),
+)
+
 # Which generation of the views is live, for each version of the views' code.
 view_generations = Table(
     "view_generations",
     metadata,
     Column("code_version", Integer, primary_key=True, autoincrement=False),
     Column("generation", String, nullable=False),
+)
+
+# A generation that is being built, or waits to become the live one of its version.
+view_builds = Table(
+    "view_builds",
+    metadata,
+    Column("code_version", Integer, primary_key=True, autoincrement=False),
+    Column("generation", String, nullable=False),
+    # The log's head when it was begun; beyond it the build catches up event by event.
+    Column("head", Position, nullable=False),
+    # Of the machine's start: what was written without syncing is trusted no longer than that.
+    Column("boot", String, nullable=False),
+    Column("ready", Boolean, nullable=False),
 )
 
 
@@ -178,3 +203,18 @@ def set_up(connection: Connection) -> str:
         log_id = str(uuid4())
         connection.execute(insert(log_meta).values(key="log_id", value=log_id))
     return log_id
+
+
+def pair_with_keyring(connection: Connection, keyring_id: str | None) -> None:
+    """Bind a log that is sealed to its file of keys. Raises ConfigurationError for another one."""
+    paired = connection.scalar(select(log_meta.c.value).where(log_meta.c.key == "keyring"))
+    if paired is None and keyring_id is not None:
+        connection.execute(insert(log_meta).values(key="keyring", value=keyring_id))
+    elif paired is not None and keyring_id is None:
+        raise ConfigurationError(
+            "the contents of this log are sealed: set DABIR_MASTER_KEY or DABIR_MASTER_KEY_FILE."
+        )
+    elif paired != keyring_id:
+        raise ConfigurationError(
+            "the contents of this log are sealed with another keys.db: put it into the data folder."
+        )

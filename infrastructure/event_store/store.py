@@ -8,16 +8,17 @@ from uuid import UUID
 
 import structlog
 from eventsourcing.domain import Aggregate
-from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
+from sqlalchemy import Engine, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from application.errors import StreamNotFound
+from application.errors import ConfigurationError, StreamNotFound
 from application.ports import (
     A,
     Append,
     Clock,
     CommandKey,
     CommandRecord,
+    Draft,
     Lease,
     OpenReplyRow,
     Recorded,
@@ -25,24 +26,23 @@ from application.ports import (
 from domain.chat import Chat
 from domain.usage import Usage
 from infrastructure.database import reader_engine, sync_writer_engine
-from infrastructure.event_store import codec as event_codec
 from infrastructure.event_store.aggregate_cache import AggregateCache
-from infrastructure.event_store.batch import StreamWrite, Write
-from infrastructure.event_store.codec import Codec, encode_meta
-from infrastructure.event_store.leases import Leases, require_lease
+from infrastructure.event_store.batch import CommandRow, StreamWrite, Write
+from infrastructure.event_store.codec import Codec, codec_of, encode_meta
+from infrastructure.event_store.encryption import Vault
+from infrastructure.event_store.leases import Leases
 from infrastructure.event_store.log import Log
+from infrastructure.event_store.open_replies import OpenReplies
 from infrastructure.event_store.principals import REMEMBERED, SqlPrincipals
 from infrastructure.event_store.recent import Recent
 from infrastructure.event_store.schema import (
     command_id,
     commands,
-    leases,
-    micros,
-    open_replies,
+    pair_with_keyring,
     set_up,
-    view_generations,
 )
 from infrastructure.event_store.snapshots import Snapshots
+from infrastructure.event_store.view_generations import ViewGenerations
 from infrastructure.event_store.writer import Observe, Writer
 
 log = structlog.get_logger()
@@ -59,6 +59,7 @@ class SqlEventStore:
         clock: Clock,
         codec: Codec,
         observe: Observe,
+        vault: Vault,
     ) -> None:
         self.log_id = log_id
         self._writing = writing
@@ -72,8 +73,11 @@ class SqlEventStore:
         self._snapshot_writes: set[asyncio.Future[None]] = set()
         self._last_appends: Recent[UUID, int] = Recent(REMEMBERED, self._forget_append)
         self._forgotten_append = 0
-        self.principals = SqlPrincipals(readers, self._writer, clock)
+        self._vault = vault
+        self._open_replies = OpenReplies(readers, self._writer, clock, vault.form)
+        self.principals = SqlPrincipals(readers, self._writer, clock, vault.names)
         self.leases = Leases(self._writer, clock)
+        self.view_generations = ViewGenerations(readers, self._writer)
 
     @classmethod
     async def open(
@@ -81,25 +85,37 @@ class SqlEventStore:
         url: str,
         *,
         clock: Clock,
-        codec: Codec = event_codec.codec,
+        codec: Codec | None = None,
         observe: Observe = lambda commands, seconds: None,
+        vault: Vault | None = None,
     ) -> "SqlEventStore":
         """Open the log at `sqlite:////path/to/events.db`; its tables are made where it is empty.
 
-        `observe` is told of each batch written, in the writer's thread.
+        `observe` is told of each batch written, in the writer's thread; `vault` seals what is
+        personal. Raises ConfigurationError where the log was sealed with other keys.
         """
-        writing = sync_writer_engine(url)
+        vault = vault or Vault()
+        # What is deleted or replaced (drafts, names) is overwritten in the file, too.
+        writing = sync_writer_engine(url, secure_delete=True)
 
         def prepare() -> str:
             with writing.begin() as connection:
-                return set_up(connection)
+                log_id = set_up(connection)
+                pair_with_keyring(connection, vault.keyring_id)
+                return log_id
 
-        log_id = await asyncio.to_thread(prepare)
-        return cls(log_id, writing, reader_engine(url), clock, codec, observe)
+        try:
+            log_id = await asyncio.to_thread(prepare)
+        except ConfigurationError:
+            writing.dispose()
+            raise
+        codec = codec or codec_of(vault.form)
+        return cls(log_id, writing, reader_engine(url), clock, codec, observe, vault)
 
     async def close(self) -> None:
         """Finish what was handed in, and close the database."""
         await self._writer.close()
+        await self._vault.close()
         await self._readers.dispose()
         self._writing.dispose()
 
@@ -118,19 +134,21 @@ class SqlEventStore:
     async def append(self, append: Append) -> int:
         """Write it all or nothing; returns the last event's position, the head if there is none.
 
-        Raises VersionConflict, CommandRepeated, LeaseLost, AddressLimitReached. Cancelling the
-        caller does not cancel the write.
+        Raises VersionConflict, CommandRepeated, LeaseLost, AddressLimitReached, PrincipalErased.
+        Cancelling the caller does not cancel the write.
         """
         if append.opens and not append.lease:
             raise ValueError("a reply is opened under a lease")
         if _changes_nothing(append):
             self._keep(append.aggregates)
             return await self.head()
+        if wanted := self._sealed_for(append):
+            await self._vault.ensure(wanted)
         meta = encode_meta(append.meta)
         write = Write(
             streams=[self._encode(each, meta) for each in append.aggregates],
             append=append,
-            command_id=command_id(append.command.key) if append.command else None,
+            command=self._encode_command(append.command) if append.command else None,
         )
         concerned = {p for each in append.aggregates for p in _concerned(each)}
         answer = self._writer.append(write)
@@ -149,40 +167,23 @@ class SqlEventStore:
         )
         async with self._readers.connect() as connection:
             row = (await connection.execute(query)).one_or_none()
-        return CommandRecord(key, row.request_digest, row.result) if row else None
+        result = row and self._vault.open_result(row.result, key.principal, key.route)
+        return CommandRecord(key, row.request_digest, result) if row and result else None
 
-    async def checkpoint(self, lease: Lease, drafts: Sequence[tuple[UUID, bytes, bytes]]) -> None:
-        """Keep `(reply_id, text, reasoning)` of replies under way, all in one write.
+    async def checkpoint(self, lease: Lease, drafts: Sequence[Draft]) -> list[UUID]:
+        """Keep what replies have said, all in one write.
 
-        Raises LeaseLost.
+        Returns those that are under way no more: somebody else has ended them. Raises LeaseLost.
         """
-        rows = [{"of": each, "text": text, "reasoning": more} for each, text, more in drafts]
-        statement = update(open_replies).where(
-            open_replies.c.reply_id == bindparam("of"),
-            open_replies.c.node == lease.node,
-            open_replies.c.epoch == lease.epoch,
-        )
-
-        def keep(connection: Connection) -> None:
-            now = self._clock.now()
-            require_lease(connection, lease, now)
-            if rows:
-                connection.execute(statement.values(updated_at=micros(now)), rows)
-
-        await self._writer.run(keep)
+        return await self._open_replies.checkpoint(lease, drafts)
 
     async def open_replies(self) -> list[OpenReplyRow]:
         """Replies whose node holds no valid lease any more."""
-        valid = (
-            (leases.c.node == open_replies.c.node)
-            & (leases.c.epoch == open_replies.c.epoch)
-            & (leases.c.expires_at > micros(self._clock.now()))
-        )
-        columns = [open_replies.c[field] for field in OpenReplyRow.__struct_fields__]
-        query = select(*columns).outerjoin(leases, valid).where(leases.c.node.is_(None))
-        async with self._readers.connect() as connection:
-            rows = (await connection.execute(query)).all()
-        return [OpenReplyRow(*row) for row in rows]
+        return await self._open_replies.orphans()
+
+    async def find_open_reply(self, reply_id: UUID) -> OpenReplyRow | None:
+        """A reply under way, whoever makes it; its text is that of the last checkpoint."""
+        return await self._open_replies.find(reply_id)
 
     @property
     def known_head(self) -> int:
@@ -196,8 +197,7 @@ class SqlEventStore:
         """Events of all streams in order, from position `after` + 1."""
         recorded = await self._log.read_all(after, limit)
         for each in recorded:
-            if isinstance(each.event, Chat.Claimed):
-                self.principals.forget_owner(each.stream_id)
+            self._heed(each)
         return recorded
 
     async def read_stream(self, stream_id: UUID, after_version: int = 0) -> list[Recorded]:
@@ -215,25 +215,16 @@ class SqlEventStore:
         """
         return self._last_appends.get(principal) or self._forgotten_append
 
-    async def view_generation(self, code_version: int) -> str | None:
-        """The live generation of the views, for a version of the views' code."""
-        query = select(view_generations.c.generation).where(
-            view_generations.c.code_version == code_version
-        )
-        async with self._readers.connect() as connection:
-            return await connection.scalar(query)
-
-    async def set_view_generation(self, code_version: int, generation: str) -> None:
-        """Make a generation the live one."""
-        of_version = view_generations.c.code_version == code_version
-
-        def point(connection: Connection) -> None:
-            connection.execute(delete(view_generations).where(of_version))
-            connection.execute(
-                insert(view_generations).values(code_version=code_version, generation=generation)
-            )
-
-        await self._writer.run(point)
+    def _heed(self, recorded: Recorded) -> None:
+        """Another process may have appended it: what this one remembers may be so no more."""
+        match recorded.event:
+            case Chat.Claimed():
+                self.principals.forget_owner(recorded.stream_id)
+            case Chat.Erased():
+                self._vault.forget(recorded.stream_id)
+            case Usage.PrincipalErased():
+                self._vault.forget(recorded.stream_id)
+                self.principals.forget(recorded.stream_id)
 
     async def _replay(self, kind: type[A], stream_id: UUID) -> Chat | Usage | None:
         async with self._readers.connect() as connection:
@@ -251,7 +242,24 @@ class SqlEventStore:
             expected=aggregate.version - len(pending),
             rows=[self._codec.encode(cast(Aggregate.Event, event), meta) for event in pending],
             owner=_new_owner(aggregate),
+            ends_account=any(isinstance(event, Usage.PrincipalErased) for event in pending),
         )
+
+    def _encode_command(self, record: CommandRecord) -> CommandRow:
+        key = record.key
+        result = self._vault.seal_result(record.result, key.principal, key.route)
+        return CommandRow(command_id(key), key.route, key.principal, record.digest, result)
+
+    def _sealed_for(self, append: Append) -> set[UUID]:
+        """The streams whose keys are needed: of personal events, and of who gave the command."""
+        if self._vault.keyring_id is None:
+            return set()
+        wanted = {
+            aggregate.id
+            for aggregate in append.aggregates
+            if any(self._codec.is_personal(event) for event in aggregate.pending_events)
+        }
+        return wanted | {append.command.key.principal} if append.command else wanted
 
     def _keep(self, aggregates: Sequence[Chat | Usage]) -> None:
         for aggregate in aggregates:

@@ -28,6 +28,13 @@ def count_tokens(text: str) -> int:
     )
 
 
+class TokenEstimate:
+    """Implements `application.token_count.TokenCounter` where no model is at hand."""
+
+    def count_tokens(self, text: str) -> int:
+        return count_tokens(text)
+
+
 @cache
 def _encoding() -> "tiktoken.Encoding":
     litellm = package_folder("litellm")

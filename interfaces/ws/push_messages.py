@@ -40,7 +40,7 @@ async def audience_of(recorded: Recorded, principals: Principals) -> Sequence[UU
         return (recorded.stream_id,)
     if isinstance(event, Chat.Claimed):
         return (event.owner, event.previous_owner)
-    if isinstance(event, Chat.Created | Chat.Deleted):
+    if isinstance(event, Chat.Created | Chat.Deleted | Chat.Erased):
         return (event.owner,)
     owner = await principals.owner_of(recorded.stream_id)
     return () if owner is None else (owner,)
@@ -72,7 +72,7 @@ class PushMessages:
             case Chat.Claimed():
                 gone = self._push("chat_deleted", recorded, event.previous_owner, {})
                 return [*await self._chat("chat_created", recorded, owner), gone]
-            case Chat.Deleted():
+            case Chat.Deleted() | Chat.Erased():
                 return [self._push("chat_deleted", recorded, owner, {})]
             case Chat.MessageSent():
                 return await self._message("message_created", recorded, owner, event.message_id)

@@ -7,6 +7,7 @@ from uuid import UUID
 from application.errors import ViewsBehind
 from application.ports import EventStore, Principals, Recorded
 from application.queries import Views
+from domain.usage import Usage
 from interfaces.ws.connections import Connection, Connections
 from interfaces.ws.push_messages import Push, PushMessages, audience_of, is_of_account
 
@@ -83,6 +84,12 @@ class Pushes:
                 await self._push(each)
 
     async def _push(self, recorded: Recorded) -> None:
+        if isinstance(recorded.event, Usage.PrincipalErased):
+            # Whoever comes back with the same name is somebody else.
+            for connection in self._connections.of(recorded.stream_id):
+                self._connections.hang_up(connection)
+            self._advance(recorded.position)
+            return
         audience = await audience_of(recorded, self._principals)
         pushes: Sequence[Push] = ()
         if any(self._wanting(principal, recorded.position) for principal in audience):

@@ -166,6 +166,27 @@ def test_deleting_ends_the_reply_under_way_and_everything_after_it() -> None:
         a_chat.complete_reply(reply_id, "Hi", None, "m", "stop", None, AT)
 
 
+def test_erasing_ends_the_reply_under_way_and_is_said_once() -> None:
+    a_chat = chat()
+    _, _, reply_id = sent(a_chat)
+    ended = a_chat.erase(AT)
+    assert ended is not None and ended.reply_id == reply_id
+    assert a_chat.erase(AT) is None
+    assert sum(isinstance(event, Chat.Erased) for event in a_chat.pending_events) == 1
+    with pytest.raises(ChatNotFound):
+        a_chat.rename("x", AT)
+    with pytest.raises(ReplyNotOpen):
+        a_chat.complete_reply(reply_id, "Hi", None, "m", "stop", None, AT)
+
+
+def test_a_deleted_chat_is_erased_all_the_same() -> None:
+    a_chat = chat()
+    answered(a_chat)
+    a_chat.delete(AT)
+    assert a_chat.erase(AT) is None
+    assert isinstance(a_chat.pending_events[-1], Chat.Erased)
+
+
 def test_a_claimed_chat_belongs_to_its_new_owner_alone_and_the_payer_stays() -> None:
     a_chat = chat()
     sent(a_chat)
@@ -273,6 +294,11 @@ class AnyHistory(RuleBasedStateMachine):
     def delete(self) -> None:
         if len(self.chat.state.messages) > 12:
             self.ask(lambda: self.chat.delete(AT))
+
+    @rule()
+    def erase(self) -> None:
+        if len(self.chat.state.messages) > 12:
+            self.ask(lambda: self.chat.erase(AT))
 
     @invariant()
     def the_tree_is_connected(self) -> None:

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from domain.usage import (
+    AccountErased,
     AnonymousLimitReached,
     Consumption,
     HoldNotOpen,
+    HoldsOpen,
     InsufficientBalance,
     Price,
     Quote,
@@ -138,6 +140,29 @@ def test_a_visitor_is_never_charged_but_the_cost_is_recorded() -> None:
     assert isinstance(event, Usage.HoldSettled)
     assert (event.cost, event.charged, event.absorbed) == (330_000, 0, 330_000)
     assert usage.balance == 0
+
+
+def test_an_account_is_not_erased_while_it_pays_for_a_reply() -> None:
+    usage = visitor()
+    hold_id = held(usage)
+    with pytest.raises(HoldsOpen) as refusal:
+        usage.erase(1, AT)
+    assert refusal.value.hold_ids == [hold_id]
+
+
+def test_an_erased_account_takes_and_gives_nothing_and_keeps_its_sums() -> None:
+    usage = user()
+    usage.top_up(1000, "operator", None, AT)
+    usage.erase(3, AT)
+    usage.erase(3, AT)
+    assert sum(isinstance(e, Usage.PrincipalErased) for e in usage.pending_events) == 1
+    with pytest.raises(AccountErased):
+        usage.top_up(1, "operator", None, AT)
+    with pytest.raises(AccountErased):
+        usage.hold_amount(uuid4(), CHAT, 1, QUOTE, AT)
+    with pytest.raises(AccountErased):
+        usage.hold_allowance(uuid4(), CHAT, 1, QUOTE, 5, AT, AT)
+    assert usage.state.topped_up >= 1000
 
 
 @pytest.mark.parametrize("amount", [0, -1])

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from application.errors import LeaseLost, VersionConflict
-from application.ports import AddressUse, Append, Lease, OpenReplyRow, ReplyOpened
+from application.ports import AddressUse, Append, Draft, Lease, OpenReplyRow, ReplyOpened
 from domain.chat import Chat
 from domain.usage import Usage
 from infrastructure.event_store.store import SqlEventStore
@@ -168,11 +168,12 @@ def test_no_epoch_is_given_twice(url: str) -> None:
 def test_a_checkpoint_keeps_all_drafts(url: str) -> None:
     async def scenario(store: SqlEventStore, clock: SetClock) -> None:
         lease = await store.leases.acquire(uuid4(), TERM)
-        replies = [(await open_reply(store, lease))[2] for _ in range(3)]
-        await store.checkpoint(lease, [(each, each.bytes, b"why") for each in replies])
+        replies = [await open_reply(store, lease) for _ in range(3)]
+        drafts = [Draft(each, chat.id, each.bytes, b"why") for chat, _, each in replies]
+        assert await store.checkpoint(lease, drafts) == []
         clock.advance(days=1)
         kept = {row.reply_id: (row.text, row.reasoning) for row in await store.open_replies()}
-        assert kept == {each: (each.bytes, b"why") for each in replies}
+        assert kept == {each: (each.bytes, b"why") for _, _, each in replies}
 
     run(url, scenario)
 
@@ -180,10 +181,10 @@ def test_a_checkpoint_keeps_all_drafts(url: str) -> None:
 def test_a_checkpoint_under_a_lost_lease_keeps_nothing(url: str) -> None:
     async def scenario(store: SqlEventStore, clock: SetClock) -> None:
         lease = await store.leases.acquire(uuid4(), TERM)
-        _, _, reply_id = await open_reply(store, lease)
+        chat, _, reply_id = await open_reply(store, lease)
         clock.advance(days=1)
         with pytest.raises(LeaseLost):
-            await store.checkpoint(lease, [(reply_id, b"late", b"")])
+            await store.checkpoint(lease, [Draft(reply_id, chat.id, b"late", b"")])
         assert [row.text for row in await store.open_replies()] == [b""]
 
     run(url, scenario)
@@ -191,11 +192,28 @@ def test_a_checkpoint_under_a_lost_lease_keeps_nothing(url: str) -> None:
 
 def test_a_checkpoint_leaves_another_nodes_reply_alone(url: str) -> None:
     async def scenario(store: SqlEventStore, clock: SetClock) -> None:
-        _, _, theirs = await open_reply(store, await store.leases.acquire(uuid4(), TERM))
+        chat, _, theirs = await open_reply(store, await store.leases.acquire(uuid4(), TERM))
         mine = await store.leases.acquire(uuid4(), TERM)
-        await store.checkpoint(mine, [(theirs, b"not mine", b"")])
+        await store.checkpoint(mine, [Draft(theirs, chat.id, b"not mine", b"")])
         await store.checkpoint(mine, [])
         clock.advance(days=1)
         assert [row.text for row in await store.open_replies()] == [b""]
+
+    run(url, scenario)
+
+
+def test_a_checkpoint_names_the_replies_that_others_have_ended(url: str) -> None:
+    async def scenario(store: SqlEventStore, _clock: SetClock) -> None:
+        lease = await store.leases.acquire(uuid4(), TERM)
+        (chat, account, ended), (other, _, going_on) = [
+            await open_reply(store, lease) for _ in range(2)
+        ]
+        complete_and_settle(chat, account, ended)
+        await store.append(Append(aggregates=[chat, account], meta=META, closes=ended))
+        drafts = [
+            Draft(ended, chat.id, b"more", b""),
+            Draft(going_on, other.id, b"more", b""),
+        ]
+        assert await store.checkpoint(lease, drafts) == [ended]
 
     run(url, scenario)

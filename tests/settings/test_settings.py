@@ -38,6 +38,7 @@ def test_defaults() -> None:
     assert (settings.first_token_timeout, settings.token_timeout) == (60, 30)
     assert (settings.reply_timeout, settings.max_content) == (600, 100_000)
     assert settings.max_body > 12 * settings.max_content
+    assert (settings.audit_interval, settings.audit_checkpoints) == (60, None)
 
 
 def test_flags_go_before_the_environment_and_that_before_the_file(
@@ -141,6 +142,10 @@ WRONG: list[tuple[str, Any]] = [
     ("reply_timeout", "0s"),
     ("max_content", 0),
     ("max_content", 10_000_001),
+    ("audit_interval", "60"),
+    ("audit_checkpoints", " "),
+    ("audit_checkpoints", "https://"),
+    ("audit_checkpoints", "https://somebody:password@audit.example/"),
 ]
 
 
@@ -197,6 +202,10 @@ def test_a_broken_file_is_answered_with_the_place() -> None:
             "--jwt-secret and --jwks: set one of the two.",
         ),
         (
+            {"master_key": LONG, "master_key_file": "master.key"},
+            "--master-key and --master-key-file: set one of the two.",
+        ),
+        (
             {"jwt_secret": LONG, "jwt_algorithm": "RS256"},
             "--jwt-algorithm must be HS256 with --jwt-secret.",
         ),
@@ -221,8 +230,6 @@ def test_settings_that_contradict_each_other_are_refused(
     [
         ("database_url", "SQLite"),
         ("valkey_url", "one node"),
-        ("master_key", "does not encrypt yet"),
-        ("master_key_file", "does not encrypt yet"),
     ],
 )
 def test_what_this_release_cannot_do_yet_is_refused_not_ignored(

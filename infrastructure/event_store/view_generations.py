@@ -1,0 +1,133 @@
+"""Which generation of the views is live, and which follows it, for each version of their code.
+
+The functions take a connection to the log's database; the class has the store's.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, inspect, select, update
+
+from infrastructure.event_store.schema import view_builds, view_generations
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from infrastructure.event_store.writer import Writer
+
+T = TypeVar("T")
+
+
+class Build(msgspec.Struct, frozen=True):
+    """`head` is the log's when the build was begun, `boot` the machine's start it was begun in."""
+
+    generation: str
+    head: int
+    boot: str
+    ready: bool
+
+
+class ViewGenerations:
+    """For a process with an event loop."""
+
+    def __init__(self, readers: "AsyncEngine", writer: "Writer") -> None:
+        self._readers = readers
+        self._writer = writer
+
+    async def live(self, code_version: int) -> str | None:
+        return await self._read(lambda c: live_generation(c, code_version))
+
+    async def next(self, code_version: int) -> str | None:
+        """The one to turn to: a build that is ready, else the live one."""
+        return await self._read(lambda c: next_generation(c, code_version))
+
+    async def in_use(self) -> set[str]:
+        return await self._read(generations_in_use)
+
+    async def point_at(self, code_version: int, generation: str) -> None:
+        await self._writer.run(lambda c: point_at(c, code_version, generation))
+
+    async def take_over(self, code_version: int, generation: str) -> bool:
+        """Make the build the live one; False where it was taken back meanwhile."""
+        return await self._writer.run(lambda c: take_over(c, code_version, generation))
+
+    async def forget_older(self, code_version: int) -> set[str]:
+        """Drop what versions before this one had; returns all generations that are in use."""
+
+        def forget(connection: Connection) -> set[str]:
+            forget_older(connection, code_version)
+            return generations_in_use(connection)
+
+        return await self._writer.run(forget)
+
+    async def _read(self, query: Callable[[Connection], T]) -> T:
+        async with self._readers.connect() as connection:
+            return await connection.run_sync(query)
+
+
+def live_generation(connection: Connection, code_version: int) -> str | None:
+    of_version = view_generations.c.code_version == code_version
+    return connection.scalar(select(view_generations.c.generation).where(of_version))
+
+
+def next_generation(connection: Connection, code_version: int) -> str | None:
+    build = build_of(connection, code_version)
+    if build is not None and build.ready:
+        return build.generation
+    return live_generation(connection, code_version)
+
+
+def point_at(connection: Connection, code_version: int, generation: str) -> None:
+    of_version = view_generations.c.code_version == code_version
+    connection.execute(delete(view_generations).where(of_version))
+    connection.execute(
+        insert(view_generations).values(code_version=code_version, generation=generation)
+    )
+
+
+def take_over(connection: Connection, code_version: int, generation: str) -> bool:
+    build = build_of(connection, code_version)
+    if build is None or build.generation != generation:
+        return live_generation(connection, code_version) == generation
+    end_build(connection, code_version)
+    point_at(connection, code_version, generation)
+    return True
+
+
+def build_of(connection: Connection, code_version: int) -> Build | None:
+    columns = [view_builds.c[name] for name in Build.__struct_fields__]
+    of_version = view_builds.c.code_version == code_version
+    row = connection.execute(select(*columns).where(of_version)).one_or_none()
+    return None if row is None else Build(*row)
+
+
+def begin_build(connection: Connection, code_version: int, build: Build) -> None:
+    values = msgspec.structs.asdict(build)
+    connection.execute(insert(view_builds).values(code_version=code_version, **values))
+
+
+def build_is_ready(connection: Connection, code_version: int) -> None:
+    of_version = view_builds.c.code_version == code_version
+    connection.execute(update(view_builds).where(of_version).values(ready=True))
+
+
+def end_build(connection: Connection, code_version: int) -> None:
+    connection.execute(delete(view_builds).where(view_builds.c.code_version == code_version))
+
+
+def forget_older(connection: Connection, code_version: int) -> None:
+    """Drop what versions before this one had, builds too."""
+    for table in (view_generations, view_builds):
+        connection.execute(delete(table).where(table.c.code_version < code_version))
+
+
+def generations_in_use(connection: Connection) -> set[str]:
+    """Of every version, those under way among them."""
+    live = connection.scalars(select(view_generations.c.generation)).all()
+    return {*live, *connection.scalars(select(view_builds.c.generation)).all()}
+
+
+def knows_builds(connection: Connection) -> bool:
+    """False in a log that only older releases have opened."""
+    return inspect(connection).has_table(view_builds.name)
