@@ -32,8 +32,8 @@ from infrastructure.projections.checkpoint import checkpoint, position_now
 from infrastructure.projections.columns import Id, Instant, metadata
 from infrastructure.projections.cursors import ChatCursor, decode_cursor, encode_cursor
 from infrastructure.projections.message_tables import branches
-from infrastructure.projections.view import Handlers
-from infrastructure.projections.working_set import Stored, WorkingSet
+from infrastructure.projections.view import Handlers, Storage
+from infrastructure.projections.working_set import Stored
 
 chats = Table(
     "chats",
@@ -88,14 +88,15 @@ ReplyEnded = (
 class ChatList:
     name = "chat_list"
 
-    def __init__(self, connection: Connection) -> None:
-        self.chats = WorkingSet(_chats, connection)
-        self.counts = WorkingSet(_counts, connection)
+    def __init__(self, storage: Storage) -> None:
+        self.chats = storage.rows(_chats)
+        self.counts = storage.rows(_counts)
         self.handlers: Handlers = {
             Chat.Created: self.on_created,
             Chat.Renamed: self.on_renamed,
             Chat.ArchiveChanged: self.on_archive_changed,
             Chat.Deleted: self.on_deleted,
+            Chat.Erased: self.on_erased,
             Chat.Claimed: self.on_claimed,
             Chat.MessageSent: self.on_message_sent,
             Chat.ReplyStarted: self.on_reply_started,
@@ -139,8 +140,11 @@ class ChatList:
         self._count(chat.owner, chat.archived, 1)
 
     def on_deleted(self, event: Chat.Deleted, recorded: Recorded) -> None:
-        chat = self.chats.remove(recorded.stream_id)
-        self._count(chat.owner, chat.archived, -1)
+        self._delete(recorded.stream_id)
+
+    def on_erased(self, event: Chat.Erased, recorded: Recorded) -> None:
+        if self.chats.find(recorded.stream_id) is not None:
+            self._delete(recorded.stream_id)
 
     def on_claimed(self, event: Chat.Claimed, recorded: Recorded) -> None:
         chat = self.chats.change(recorded.stream_id)
@@ -164,6 +168,10 @@ class ChatList:
         # Clocks of nodes differ; a chat never moves back.
         chat.updated_at = max(chat.updated_at, recorded.event.timestamp)
         return chat
+
+    def _delete(self, chat_id: UUID) -> None:
+        chat = self.chats.remove(chat_id)
+        self._count(chat.owner, chat.archived, -1)
 
     def _count(self, owner: UUID, archived: bool, change: int) -> None:
         if self.counts.find(owner) is None:

@@ -65,6 +65,11 @@ def advance(connection: Connection, old: int, new: int) -> None:
         raise PositionMoved
 
 
+def move(connection: Connection, position: int) -> None:
+    """For who has the views alone."""
+    connection.execute(update(checkpoint).values(position=position))
+
+
 def streams_set_aside(connection: Connection) -> SetAside:
     rows = connection.execute(select(set_aside.c.view, set_aside.c.stream_id))
     return {(row.view, row.stream_id) for row in rows}

@@ -28,7 +28,7 @@ class Id(TypeEngine[UUID]):
     def coerce_compared_value(self, op: OperatorType | None, value: Any) -> TypeEngine[Any]:
         return self
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[UUID | None], bytes | None]:
+    def bind_processor(self, dialect: Dialect) -> Callable[[UUID | str | None], bytes | None]:
         return _bytes_of
 
     def result_processor(
@@ -56,7 +56,10 @@ class Instant(TypeEngine[datetime]):
         return _time_of
 
 
-def _bytes_of(value: UUID | None) -> bytes | None:
+def _bytes_of(value: UUID | str | None) -> bytes | None:
+    if isinstance(value, str):
+        # From a set that is being filled, which makes no UUIDs of the ids it reads.
+        return bytes.fromhex(value.replace("-", ""))
     return None if value is None else value.bytes
 
 

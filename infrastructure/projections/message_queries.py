@@ -25,7 +25,8 @@ from infrastructure.projections.cursors import (
     encode_cursor,
     unknown_cursor,
 )
-from infrastructure.projections.message_tables import branches, messages, texts
+from infrastructure.projections.message_tables import branches, messages
+from infrastructure.projections.texts import texts
 
 Siblings: TypeAlias = dict[tuple[UUID, str], list[UUID]]
 """Message ids in time order, by the key of their parent and their role."""

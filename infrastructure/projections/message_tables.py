@@ -35,15 +35,6 @@ messages = Table(
     Index("messages_tree", "chat_id", "parent_key", "number"),
 )
 
-# Apart from the tree, which is walked without them. Written once.
-texts = Table(
-    "texts",
-    metadata,
-    Column("number", Number, primary_key=True, autoincrement=False),
-    Column("content", String, nullable=False),
-    Column("reasoning", String),
-)
-
 branches = Table(
     "branches",
     metadata,
@@ -92,12 +83,6 @@ class MessageRow(msgspec.Struct):
     finish_reason: str | None = None
     error: str | None = None
     usage: bytes | None = None
-
-
-class TextRow(msgspec.Struct):
-    number: int
-    content: str
-    reasoning: str | None
 
 
 class BranchRow(msgspec.Struct):

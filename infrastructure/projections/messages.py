@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from application.ports import Recorded
 from domain.chat import Chat, Role, status_of
@@ -18,17 +18,14 @@ from infrastructure.projections.message_tables import (
     BranchRow,
     MessageRow,
     ReplyRow,
-    TextRow,
     branch_rows,
     message_rows,
     messages,
     replies,
     reply_rows,
-    texts,
 )
-from infrastructure.projections.search import Entry
-from infrastructure.projections.view import Handlers
-from infrastructure.projections.working_set import WorkingSet
+from infrastructure.projections.texts import Move, NewText
+from infrastructure.projections.view import Handlers, Storage
 
 PREVIEW_LENGTH = 120
 
@@ -43,13 +40,14 @@ ReplyEnded = (
 class Messages:
     name = "messages"
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self.messages = WorkingSet(message_rows, connection)
-        self.branches = WorkingSet(branch_rows, connection)
-        self.replies = WorkingSet(reply_rows, connection)
-        self.texts: list[tuple[UUID, TextRow]] = []
-        """New texts, each with its chat."""
+    def __init__(self, storage: Storage) -> None:
+        self._connection = storage.connection
+        self._texts = storage.texts
+        self.messages = storage.rows(message_rows)
+        self.branches = storage.rows(branch_rows)
+        self.replies = storage.rows(reply_rows)
+        self.texts: list[tuple[UUID, int, str, str | None]] = []
+        """New ones: the chat, the message's number, content and reasoning."""
         self.indexed_for: dict[UUID, UUID] = {}
         """Of each chat that changed hands or went: whose it is in the search index."""
         self.deleted: dict[UUID, UUID] = {}
@@ -58,6 +56,7 @@ class Messages:
             Chat.Created: self.on_created,
             Chat.Claimed: self.on_claimed,
             Chat.Deleted: self.on_deleted,
+            Chat.Erased: self.on_erased,
             Chat.MessageSent: self.on_message_sent,
             Chat.ReplyStarted: self.on_reply_started,
             Chat.MessageCompleted: self.on_message_completed,
@@ -97,15 +96,18 @@ class Messages:
         self.branches.change(recorded.stream_id).owner = event.owner
         self.indexed_for.setdefault(recorded.stream_id, event.previous_owner)
 
-    def on_deleted(self, event: Chat.Deleted, recorded: Recorded) -> None:
+    def on_deleted(self, event: Chat.Deleted | Chat.Erased, recorded: Recorded) -> None:
         chat_id = recorded.stream_id
         self.branches.remove(chat_id)
-        self.messages.forget(lambda message: message.chat_id == chat_id)
-        self.texts = [(of, text) for of, text in self.texts if of != chat_id]
         self.indexed_for.setdefault(chat_id, event.owner)
         self.deleted[chat_id] = event.owner
         if event.reply_id is not None:
             self._end_reply(event.reply_id, recorded)
+
+    def on_erased(self, event: Chat.Erased, recorded: Recorded) -> None:
+        """As a deletion, where the chat was not deleted before."""
+        if self.branches.find(recorded.stream_id) is not None:
+            self.on_deleted(event, recorded)
 
     def on_branch_selected(self, event: Chat.BranchSelected, recorded: Recorded) -> None:
         self._point(recorded.stream_id, event.leaf_id)
@@ -191,7 +193,7 @@ class Messages:
         reply.position = recorded.position
 
     def _add_text(self, message: MessageRow, content: str, reasoning: str | None) -> None:
-        self.texts.append((message.chat_id, TextRow(message.number, content, reasoning)))
+        self.texts.append((message.chat_id, message.number, content, reasoning))
         if content:
             message.preview = preview_of(content)
 
@@ -211,35 +213,38 @@ class Messages:
     # Writing
 
     def flush(self) -> None:
-        entries = self._take_out_of_index()
+        self._move_texts()
         self._delete_chats()
-        self.messages.flush()
-        self.branches.flush()
-        self.replies.flush()
+        self._texts.add(
+            [
+                NewText(
+                    number, search.term_of(self.branches.get(chat_id).owner), content, reasoning
+                )
+                for chat_id, number, content, reasoning in self.texts
+            ]
+        )
+        for rows in (self.messages, self.branches, self.replies):
+            rows.flush()
         self._leave_replies()
-        if self.texts:
-            self._connection.execute(
-                insert(texts), [msgspec.structs.asdict(text) for _, text in self.texts]
-            )
-        for chat_id, text in self.texts:
-            entries.append(Entry(text.number, self.branches.get(chat_id).owner, text.content))
-        search.add(self._connection, entries)
+        self.texts.clear()
+        self.indexed_for.clear()
+        self.deleted.clear()
 
-    def _take_out_of_index(self) -> list[Entry]:
-        """Of chats that changed hands: what to index again. Still without this batch's texts."""
-        again: list[Entry] = []
+    def _move_texts(self) -> None:
+        """Of chats that changed hands or went: still without this batch's texts."""
+        moves: list[Move] = []
         for chat_id, owner in self.indexed_for.items():
-            found = self._connection.execute(_texts_of_chat, {"of": chat_id}).all()
-            search.remove(self._connection, [Entry(n, owner, content) for n, content in found])
+            numbers = self._connection.scalars(_numbers_of_chat, {"of": chat_id}).all()
             branch = self.branches.find(chat_id)
-            if branch is not None:
-                again += [Entry(n, branch.owner, content) for n, content in found]
-        return again
+            to = None if branch is None else search.term_of(branch.owner)
+            moves.append(Move(list(numbers), search.term_of(owner), to))
+        self._texts.move(moves)
 
     def _delete_chats(self) -> None:
         if self.deleted:
+            self.messages.forget(lambda message: message.chat_id in self.deleted)
+            self.texts = [text for text in self.texts if text[0] not in self.deleted]
             chats = [{"of": chat_id} for chat_id in self.deleted]
-            self._connection.execute(_delete_texts, chats)
             self._connection.execute(_delete_messages, chats)
 
     def _leave_replies(self) -> None:
@@ -249,14 +254,7 @@ class Messages:
 
 
 _of_chat = bindparam("of", type_=Id)
-_texts_of_chat = (
-    select(texts.c.number, texts.c.content)
-    .join(messages, messages.c.number == texts.c.number)
-    .where(messages.c.chat_id == _of_chat)
-)
-_delete_texts = delete(texts).where(
-    texts.c.number.in_(select(messages.c.number).where(messages.c.chat_id == _of_chat))
-)
+_numbers_of_chat = select(messages.c.number).where(messages.c.chat_id == _of_chat)
 _delete_messages = delete(messages).where(messages.c.chat_id == _of_chat)
 _leave_replies = (
     update(replies)

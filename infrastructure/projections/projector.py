@@ -5,33 +5,13 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import DataError, IntegrityError, InterfaceError
 
 from application.ports import Recorded
 from infrastructure.projections import checkpoint
-from infrastructure.projections.chat_list import ChatList
-from infrastructure.projections.messages import Messages
-from infrastructure.projections.usage import UsageAccounts
-from infrastructure.projections.view import View, ViewOf
-
-# What a view's code raises on an event that it cannot make sense of. An engine that fails
-# (locked, full, gone) is not among them: that is tried again, and nothing is skipped.
-_BAD_EVENT = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-    DataError,
-    IntegrityError,
-    InterfaceError,
-)
+from infrastructure.projections.all_views import BAD_EVENT, VIEWS
+from infrastructure.projections.view import LiveStorage, View, ViewOf
 
 log = structlog.get_logger()
-
-
-VIEWS: tuple[ViewOf, ...] = (ChatList, Messages, UsageAccounts)
 
 
 class PoisonEvent(Exception):  # noqa: N818 - says what is wrong with the event
@@ -102,8 +82,9 @@ class Projector:
             checkpoint.advance(connection, self.position, last)
             for (view, stream_id), error in newly.items():
                 checkpoint.set_stream_aside(connection, view, stream_id, last, error)
+            storage = LiveStorage(connection)
             for view_of in self._views:
-                self._run(view_of(connection), batch, newly)
+                self._run(view_of(storage), batch, newly)
         self.position = last
         for (view, stream_id), error in newly.items():
             self._set_aside.add((view, stream_id))
@@ -134,5 +115,5 @@ class Projector:
             for recorded in mine:
                 handlers[type(recorded.event)](recorded.event, recorded)
             view.flush()
-        except _BAD_EVENT as error:
+        except BAD_EVENT as error:
             raise PoisonEvent(view.name, type(error).__name__) from None

@@ -1,16 +1,12 @@
-"""Building the views anew from the log, aside from the live ones, and comparing two sets."""
+"""Building the views in a file of their own by the code of the live ones, and nothing else.
+
+It is slow, and what a fast filling is measured by.
+"""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import zip_longest
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, select
-
-from infrastructure.database import sync_reader_engine
-from infrastructure.projections import search
-from infrastructure.projections.columns import metadata
+from infrastructure.projections.comparison import compare
 from infrastructure.projections.generation import open_generation
 from infrastructure.projections.projector import Projector
 from infrastructure.projections.runner import EventLog, Runner
@@ -35,24 +31,5 @@ async def rebuild_in(path: Path, store: EventLog, until: int | None = None) -> i
 
 def differing_tables(one: Path, other: Path) -> list[str]:
     """Compare two sets row by row. Returns the tables that differ, the search index among them."""
-    with _opened(one) as first, _opened(other) as second:
-        contents = {
-            table.name: select(table).order_by(*table.primary_key)
-            for table in metadata.sorted_tables
-        }
-        contents[search.NAME] = search.all_terms
-        return [
-            name
-            for name, content in contents.items()
-            if any(a != b for a, b in zip_longest(first.execute(content), second.execute(content)))
-        ]
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Connection]:
-    engine = sync_reader_engine(URL.create("sqlite", database=str(path)))
-    try:
-        with engine.begin() as connection:
-            yield connection
-    finally:
-        engine.dispose()
+    _, differences = compare(one, other)
+    return [difference.table for difference in differences]

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, Row, select
 from application.queries import MessageView, ReplyView
 from infrastructure.projections.chat_list import chats
 from infrastructure.projections.message_queries import message_columns, message_views
-from infrastructure.projections.message_tables import branches, messages, replies, texts
+from infrastructure.projections.message_tables import branches, messages, replies
+from infrastructure.projections.texts import texts
 
 CHAT_NOT_FOUND = "CHAT_NOT_FOUND"
 """The code of a reply whose chat was deleted."""

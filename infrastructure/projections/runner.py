@@ -1,7 +1,7 @@
 """Keeps the views up with the log: one task a process."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
@@ -12,8 +12,8 @@ from infrastructure.projections.progress import Progress
 from infrastructure.projections.projector import Projector
 
 BATCH = 1000
-POLL_SECONDS = 5.0
-"""How long it waits for the log before it looks again; the log itself wakes it on a commit."""
+POLL_SECONDS = 0.5
+"""How long it waits for the log before it looks for other things; the log wakes it on a commit."""
 
 RETRY_SECONDS = 0.1
 RETRY_SECONDS_MAX = 5.0
@@ -40,9 +40,17 @@ class EventLog(Protocol):
 class Runner:
     """Reads the log in batches and applies them in a thread of its own."""
 
-    def __init__(self, store: EventLog, projector: Projector) -> None:
+    def __init__(
+        self,
+        store: EventLog,
+        projector: Projector,
+        look_around: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`look_around` is awaited between two batches, at most once in POLL_SECONDS."""
         self._store = store
         self._projector = projector
+        self._look_around = look_around
+        self._looked = 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="views-writer")
         self._task: asyncio.Task[None] | None = None
         self._loaded = False
@@ -79,6 +87,7 @@ class Runner:
         delay = RETRY_SECONDS
         while True:
             try:
+                await self._look()
                 if not await self._step(BATCH):
                     await self._store.wait(self.progress.position, POLL_SECONDS)
                 delay = RETRY_SECONDS
@@ -90,6 +99,33 @@ class Runner:
                 )
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, RETRY_SECONDS_MAX)
+
+    @property
+    def set_aside(self) -> int:
+        """How many streams some view no longer follows."""
+        return self._projector.set_aside
+
+    async def bring_up(self, projector: Projector) -> None:
+        """Bring another set of views to the position of this one.
+
+        Only to be awaited by `look_around`, as nothing may be applied meanwhile. Raises what the
+        projector raises.
+        """
+        await self._in_thread(projector.load)
+        while (behind := self.progress.position - projector.position) > 0:
+            batch = await self._store.read_all(projector.position, min(BATCH, behind))
+            await self._in_thread(projector.apply, batch)
+
+    def turn_to(self, projector: Projector) -> None:
+        """Go on with a set of views that was brought up."""
+        self._projector = projector
+        self.progress.reach(projector.position)
+
+    async def _look(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._look_around is not None and now - self._looked >= POLL_SECONDS:
+            self._looked = now
+            await self._look_around()
 
     async def _step(self, limit: int) -> bool:
         """Apply one batch; False where there was nothing to apply."""

@@ -7,13 +7,18 @@ so that a search never walks through what others wrote.
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, bindparam, column, literal_column, select, table, text
+from sqlalchemy import Connection, bindparam, column, literal_column, select, table
 
 SNIPPET_BEFORE = 40
 SNIPPET_LENGTH = 160
+
+REMEMBERED = 50_000
+REMEMBERED_LENGTH = 32
+"""Words whose plain form is remembered, and their length at most, in characters."""
 
 NAME = "search"
 
@@ -25,13 +30,12 @@ CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5(
 """
 # Stores nothing; for comparing two indexes by what is in them.
 _create_terms = "CREATE VIRTUAL TABLE IF NOT EXISTS search_terms USING fts5vocab(search, instance)"
-_add = text("INSERT INTO search(rowid, content, owner) VALUES (:number, :content, :owner)")
-_remove = text(
-    "INSERT INTO search(search, rowid, content, owner) VALUES ('delete', :number, :content, :owner)"
-)
+_add = "INSERT INTO search(rowid, content, owner) VALUES (?, ?, ?)"
+_remove = "INSERT INTO search(search, rowid, content, owner) VALUES ('delete', ?, ?, ?)"
 _search = table("search", column("rowid"))
 _terms = table("search_terms", column("term"), column("doc"), column("col"), column("offset"))
-all_terms = select(_terms).order_by(*_terms.c)
+all_terms = select(_terms)
+"""In the index's own order: by term, message, column and place."""
 
 found = (
     select(_search.c.rowid.label("number"))
@@ -56,8 +60,10 @@ _unspaced = re.compile(
 
 
 class Entry(msgspec.Struct, frozen=True):
+    """`owner` is the hexadecimal form of an id: a term as any other."""
+
     number: int
-    owner: UUID
+    owner: str
     content: str
 
 
@@ -66,21 +72,41 @@ def create(connection: Connection) -> None:
     connection.exec_driver_sql(_create_terms)
 
 
+_set = "INSERT INTO search(search, rank) VALUES (?, ?)"
+_FILLING = (("automerge", 8), ("crisismerge", 32), ("hashsize", 64 * 2**20))
+_LIVE = (("automerge", 4), ("crisismerge", 16), ("hashsize", 2**20))
+"""The latter are SQLite's own defaults."""
+
+
+def prepare_filling(connection: Connection) -> None:
+    """Write large pieces."""
+    connection.exec_driver_sql(_set, list(_FILLING))
+
+
+def finish_filling(connection: Connection) -> None:
+    connection.exec_driver_sql(_set, list(_LIVE))
+
+
 def add(connection: Connection, entries: Sequence[Entry]) -> None:
     if rows := _rows(entries):
-        connection.execute(_add, rows)
+        connection.exec_driver_sql(_add, rows)
 
 
 def remove(connection: Connection, entries: Sequence[Entry]) -> None:
     """The entries must be as they were added: the index forgets exactly their words."""
     if rows := _rows(entries):
-        connection.execute(_remove, rows)
+        connection.exec_driver_sql(_remove, rows)
+
+
+def term_of(owner: UUID) -> str:
+    """Also of an owner that is given as an id's text."""
+    return str(owner).replace("-", "")
 
 
 def matching(owner: UUID, words: Sequence[str]) -> str:
     """The `match` for `found`: the owner's messages that have all words, the last as a prefix."""
     phrases = " AND ".join(f'"{word}"' for word in words)
-    return f'owner:"{owner.hex}" AND content:({phrases}*)'
+    return f'owner:"{term_of(owner)}" AND content:({phrases}*)'
 
 
 def words_of(query: str) -> list[str]:
@@ -123,25 +149,36 @@ def _beginning_of_any(words: Sequence[str]) -> re.Pattern[str]:
     return re.compile("|".join(alternatives), re.IGNORECASE)
 
 
-def _rows(entries: Sequence[Entry]) -> list[dict[str, object]]:
-    return [
-        {
-            "number": entry.number,
-            "owner": entry.owner.hex,
-            "content": _spaced(_folded(entry.content)),
-        }
+def _rows(entries: Sequence[Entry]) -> list[tuple[object, ...]]:
+    """In the order of their numbers: at each step back the index would write a piece of itself."""
+    return sorted(
+        (entry.number, _spaced(_folded(entry.content)), entry.owner)
         for entry in entries
         if entry.content
-    ]
+    )
 
 
 def _folded(content: str) -> str:
     """The text without what people write in more than one way. Case is the index's own matter."""
     if content.isascii():
         return content
+    # No sign reaches over a space, and people use few words again and again.
+    words = content.split(" ")
+    if max(map(len, words)) > REMEMBERED_LENGTH:
+        return _fold(content)
+    return " ".join(map(_folded_word, words))
+
+
+@lru_cache(REMEMBERED)
+def _folded_word(word: str) -> str:
+    return _fold(word)
+
+
+def _fold(content: str) -> str:
     bare = _optional_marks.sub("", unicodedata.normalize("NFKD", content))
     return unicodedata.normalize("NFC", bare).translate(_persian_letters)
 
 
 def _spaced(content: str) -> str:
-    return content if content.isascii() else _unspaced.sub(r" \g<0> ", content)
+    # What needs no spaces is the rule, and sooner seen than replaced.
+    return content if _unspaced.search(content) is None else _unspaced.sub(r" \g<0> ", content)

@@ -10,7 +10,8 @@ from infrastructure.projections.chat_list import chat_columns, chat_view, chats
 from infrastructure.projections.checkpoint import position_now
 from infrastructure.projections.cursors import SearchCursor, decode_cursor, encode_cursor
 from infrastructure.projections.message_queries import message_columns, message_views
-from infrastructure.projections.message_tables import branches, messages, texts
+from infrastructure.projections.message_tables import branches, messages
+from infrastructure.projections.texts import texts
 
 BEYOND_ALL = 2**63 - 1
 

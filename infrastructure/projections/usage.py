@@ -5,15 +5,25 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Integer,
+    String,
+    Table,
+    bindparam,
+    delete,
+    select,
+)
 
 from application.ports import Principal, Recorded
 from application.queries import UsageView, decimal_of
 from domain.usage import Kind, Usage
 from infrastructure.projections.checkpoint import checkpoint
 from infrastructure.projections.columns import Id, Instant, metadata
-from infrastructure.projections.view import Handlers
-from infrastructure.projections.working_set import Stored, WorkingSet
+from infrastructure.projections.view import Handlers, Storage
+from infrastructure.projections.working_set import Stored
 
 # An account's stream has its principal's id. Amounts are nanos of the currency.
 accounts = Table(
@@ -36,6 +46,7 @@ holds = Table(
     "holds",
     metadata,
     Column("hold_id", Id, primary_key=True),
+    Column("principal", Id, nullable=False),
     Column("amount", BigInteger, nullable=False),
     # The end of the window whose allowance it took; NULL on a balance.
     Column("resets_at", Instant),
@@ -57,6 +68,7 @@ class AccountRow(msgspec.Struct):
 
 class HoldRow(msgspec.Struct):
     hold_id: UUID
+    principal: UUID
     amount: int
     resets_at: datetime | None = None
 
@@ -76,9 +88,11 @@ _holds = Stored(holds, HoldRow, holds.c.hold_id)
 class UsageAccounts:
     name = "usage"
 
-    def __init__(self, connection: Connection) -> None:
-        self.accounts = WorkingSet(_accounts, connection)
-        self.holds = WorkingSet(_holds, connection)
+    def __init__(self, storage: Storage) -> None:
+        self._connection = storage.connection
+        self.accounts = storage.rows(_accounts)
+        self.holds = storage.rows(_holds)
+        self.erased: set[UUID] = set()
         self.handlers: Handlers = {
             Usage.Created: self.on_created,
             Usage.ToppedUp: self.on_topped_up,
@@ -86,6 +100,7 @@ class UsageAccounts:
             Usage.AllowanceHeld: self.on_allowance_held,
             Usage.HoldSettled: self.on_hold_settled,
             Usage.HoldReleased: self.on_hold_released,
+            Usage.PrincipalErased: self.on_principal_erased,
         }
 
     def prefetch(self, batch: Sequence[Recorded]) -> None:
@@ -103,6 +118,11 @@ class UsageAccounts:
 
     def flush(self) -> None:
         self.accounts.flush()
+        if self.erased:
+            self.holds.forget(lambda hold: hold.principal in self.erased)
+            of = [{"of": principal} for principal in self.erased]
+            self._connection.execute(_delete_holds, of)
+            self.erased.clear()
         self.holds.flush()
 
     def on_created(self, event: Usage.Created, recorded: Recorded) -> None:
@@ -113,11 +133,12 @@ class UsageAccounts:
         self.accounts.change(recorded.stream_id).topped_up += event.amount
 
     def on_amount_held(self, event: Usage.AmountHeld, recorded: Recorded) -> None:
-        self.holds.add(event.hold_id, HoldRow(event.hold_id, event.amount))
+        self.holds.add(event.hold_id, HoldRow(event.hold_id, recorded.stream_id, event.amount))
         self.accounts.change(recorded.stream_id).reserved += event.amount
 
     def on_allowance_held(self, event: Usage.AllowanceHeld, recorded: Recorded) -> None:
-        self.holds.add(event.hold_id, HoldRow(event.hold_id, event.amount, event.resets_at))
+        hold = HoldRow(event.hold_id, recorded.stream_id, event.amount, event.resets_at)
+        self.holds.add(event.hold_id, hold)
         account = self.accounts.change(recorded.stream_id)
         if account.resets_at != event.resets_at:
             account.resets_at = event.resets_at
@@ -137,12 +158,18 @@ class UsageAccounts:
         if hold.resets_at is not None and hold.resets_at == account.resets_at:
             account.allowance_used -= 1
 
+    def on_principal_erased(self, event: Usage.PrincipalErased, recorded: Recorded) -> None:
+        self.accounts.remove(recorded.stream_id)
+        self.erased.add(recorded.stream_id)
+
     def _end_hold(self, account: AccountRow, hold_id: UUID) -> HoldRow:
         hold = self.holds.remove(hold_id)
         if hold.resets_at is None:
             account.reserved -= hold.amount
         return hold
 
+
+_delete_holds = delete(holds).where(holds.c.principal == bindparam("of"))
 
 _account = select(
     checkpoint.c.position, *(accounts.c[name] for name in AccountRow.__struct_fields__)

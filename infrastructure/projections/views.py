@@ -37,10 +37,14 @@ from infrastructure.projections import (
 from infrastructure.projections.checkpoint import OtherLog
 from infrastructure.projections.generation import (
     VIEWS_VERSION,
+    Following,
     Generation,
+    Succession,
     file_name,
     next_name,
     open_generation,
+    remove_generation,
+    remove_others,
 )
 from infrastructure.projections.projector import Projector
 from infrastructure.projections.runner import Runner
@@ -55,20 +59,23 @@ class SqlViews:
 
     def __init__(
         self,
+        data_dir: Path,
         store: SqlEventStore,
+        following: Following,
         generation: Generation,
         *,
         clock: Clock,
         terms: usage.Terms,
         freshness_timeout: float,
     ) -> None:
+        self._data_dir = data_dir
         self._store = store
-        self._generation = generation
+        self._following = following
+        self._succession = Succession(generation)
         self._clock = clock
         self._terms = terms
         self._freshness_timeout = freshness_timeout
-        self._projector = Projector(generation.writing)
-        self._runner = Runner(store, self._projector)
+        self._runner = Runner(store, Projector(generation.writing), self._look_for_successor)
         self._progress = self._runner.progress
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="views-reader")
 
@@ -90,8 +97,12 @@ class SqlViews:
         takes; a start that was broken off is taken up again. `anon_limit` in messages,
         `starting_balance` in nanos of `currency`, `freshness_timeout` in seconds.
         """
+        following = Following(data_dir)
+        await asyncio.to_thread(following.share)
         views = cls(
+            data_dir,
             store,
+            following,
             await _live_generation(data_dir, store),
             clock=clock,
             terms=usage.Terms(anon_limit, starting_balance, currency),
@@ -102,13 +113,16 @@ class SqlViews:
         except BaseException:
             await views.close()
             raise
+        in_use = await store.view_generations.forget_older(VIEWS_VERSION)
+        await asyncio.to_thread(remove_others, data_dir, in_use)
         views._runner.start()
         return views
 
     async def close(self) -> None:
         await self._runner.close()
         await asyncio.to_thread(self._readers.shutdown)
-        self._generation.close()
+        self._succession.close()
+        self._following.close()
 
     # How they are
 
@@ -120,7 +134,7 @@ class SqlViews:
     @property
     def set_aside(self) -> int:
         """How many streams some view could not follow, and does not any more."""
-        return self._projector.set_aside
+        return self._runner.set_aside
 
     @property
     def failures(self) -> int:
@@ -211,25 +225,55 @@ class SqlViews:
         """Run a query in one hop and one snapshot, so that its position is that of its rows."""
 
         def in_snapshot() -> T:
-            with self._generation.reading.begin() as connection:
+            with self._succession.snapshot() as connection:
                 return query(connection)
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, in_snapshot)
+
+    async def _look_for_successor(self) -> None:
+        """Turn to a generation that was built aside, where one is ready."""
+        live = self._succession.live
+        name = await self._store.view_generations.next(VIEWS_VERSION)
+        if name is None or file_name(name) == live.path.name:
+            return
+        if not (self._data_dir / file_name(name)).exists():
+            return  # taken back this very moment
+        try:
+            generation = await _open(
+                self._data_dir, name, self._store.log_id, await self._store.head()
+            )
+        except OtherLog:
+            log.error("views_of_another_log", generation=name)  # noqa: TRY400 - nothing to trace
+            return
+        projector = Projector(generation.writing)
+        try:
+            await self._runner.bring_up(projector)
+            taken = await self._store.view_generations.take_over(VIEWS_VERSION, name)
+        except BaseException:
+            generation.close()
+            raise
+        if not taken:
+            generation.close()
+            remove_generation(self._data_dir, name)
+            return
+        log.info("views_generation_live", generation=name, position=projector.position)
+        self._runner.turn_to(projector)
+        await asyncio.to_thread(self._succession.turn_to, generation)
 
 
 async def _live_generation(data_dir: Path, store: SqlEventStore) -> Generation:
     """The one the log's database points at, or a new one that it points at from now on."""
     head = await store.head()
-    name = await store.view_generation(VIEWS_VERSION)
+    name = await store.view_generations.live(VIEWS_VERSION)
     if name is not None and (data_dir / file_name(name)).exists():
         try:
             return await _open(data_dir, name, store.log_id, head)
         except OtherLog:
             log.warning("views_of_another_log", generation=name)
     # Under a name that was never used: the rest of a lost file would spoil a new one.
-    name = next_name(data_dir)
+    name = next_name(data_dir, await store.view_generations.in_use())
     generation = await _open(data_dir, name, store.log_id, head)
-    await store.set_view_generation(VIEWS_VERSION, name)
+    await store.view_generations.point_at(VIEWS_VERSION, name)
     log.info("views_generation_begun", generation=name, head=head)
     return generation
 

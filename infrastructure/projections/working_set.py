@@ -1,23 +1,30 @@
 """The rows of a table that a batch of events touches, kept in memory until the batch is applied."""
 
-from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import Column, Connection, Table, bindparam, delete, insert, select, update
 
 R = TypeVar("R", bound=msgspec.Struct)
+Key: TypeAlias = UUID | int
+
+KEPT = 20_000
+"""Rows that a set remembers beyond a batch, where it lives that long."""
 
 
 class Stored(Generic[R]):
     """A table, and the Struct whose fields are its columns, found by one of them."""
 
-    def __init__(self, table: Table, row: type[R], key: Column[UUID]) -> None:
+    def __init__(self, table: Table, row: type[R], key: Column[Any]) -> None:
         columns = [table.c[name] for name in row.__struct_fields__]
         matches = key == bindparam("key_", type_=key.type)
+        self.table = table
         self.row = row
-        self.key = row.__struct_fields__.index(key.name)
+        self.columns = columns
+        self.key = key.name
         self.select = select(*columns).where(
             key.in_(bindparam("keys", type_=key.type, expanding=True))
         )
@@ -30,50 +37,85 @@ class Stored(Generic[R]):
         self.delete = delete(table).where(matches)
 
 
+class Rows(Protocol[R]):
+    """The rows of one table, as a working set reads and writes them."""
+
+    def read(self, keys: Sequence[Key]) -> Iterable[R]: ...
+
+    def write(self, inserts: Sequence[R], updates: Sequence[R], deletes: Sequence[Key]) -> None: ...
+
+
+class LiveRows(Generic[R]):
+    """In the transaction of a connection."""
+
+    def __init__(self, stored: Stored[R], connection: Connection) -> None:
+        self._stored = stored
+        self._connection = connection
+
+    def read(self, keys: Sequence[Key]) -> Iterable[R]:
+        for values in self._connection.execute(self._stored.select, {"keys": keys}):
+            yield self._stored.row(*values)
+
+    def write(self, inserts: Sequence[R], updates: Sequence[R], deletes: Sequence[Key]) -> None:
+        stored = self._stored
+        changed = [
+            {**msgspec.structs.asdict(row), "key_": getattr(row, stored.key)} for row in updates
+        ]
+        statements: tuple[tuple[Any, list[dict[str, Any]]], ...] = (
+            (stored.delete, [{"key_": each} for each in deletes]),
+            (stored.update, changed),
+            (stored.insert, [msgspec.structs.asdict(row) for row in inserts]),
+        )
+        for statement, rows in statements:
+            if rows:
+                self._connection.execute(statement, rows)
+
+
 class WorkingSet(Generic[R]):
     """Read in one SELECT, changed in memory, written with one statement for all rows of a kind.
 
     A row that was not prefetched is read when it is first asked for.
     """
 
-    def __init__(self, stored: Stored[R], connection: Connection) -> None:
-        self._stored = stored
-        self._connection = connection
-        self._rows: dict[UUID, R | None] = {}
-        self._in_table: set[UUID] = set()
-        self._touched: dict[UUID, None] = {}
+    def __init__(self, rows: Rows[R], key: str) -> None:
+        """`key` is the name of the field that rows are found by."""
+        self._stored = rows
+        self._key = key
+        self._rows: dict[Key, R | None] = {}
+        self._in_table: set[Key] = set()
+        self._touched: dict[Key, None] = {}
 
-    def prefetch(self, keys: Iterable[UUID]) -> None:
+    def prefetch(self, keys: Iterable[Key]) -> None:
         unknown = [key for key in set(keys) if key not in self._rows]
         if not unknown:
             return
         self._rows.update(dict.fromkeys(unknown))
-        for values in self._connection.execute(self._stored.select, {"keys": unknown}):
-            key = values[self._stored.key]
-            self._rows[key] = self._stored.row(*values)
+        for row in self._stored.read(unknown):
+            key = getattr(row, self._key)
+            self._rows[key] = row
             self._in_table.add(key)
 
-    def find(self, key: UUID) -> R | None:
+    def find(self, key: Key) -> R | None:
         try:
             return self._rows[key]
         except KeyError:
             self.prefetch((key,))
             return self._rows[key]
 
-    def get(self, key: UUID) -> R:
+    def get(self, key: Key) -> R:
         """Raises KeyError."""
-        row = self.find(key)
+        row = self._rows.get(key) or self.find(key)
         if row is None:
             raise KeyError(key)
         return row
 
-    def change(self, key: UUID) -> R:
+    def change(self, key: Key) -> R:
         """The row, to be changed in place. Raises KeyError."""
-        row = self.get(key)
+        row = self._rows.get(key) or self.get(key)
         self._touched[key] = None
         return row
 
-    def add(self, key: UUID, row: R) -> R:
+    def add(self, key: Key, row: R) -> R:
         """A new row. Raises ValueError where there is one."""
         if self._rows.get(key) is not None:
             raise ValueError(f"there is a row of {key}")
@@ -81,7 +123,7 @@ class WorkingSet(Generic[R]):
         self._touched[key] = None
         return row
 
-    def remove(self, key: UUID) -> R:
+    def remove(self, key: Key) -> R:
         """Take the row out; returns it. Raises KeyError."""
         row = self.change(key)
         self._rows[key] = None
@@ -96,23 +138,26 @@ class WorkingSet(Generic[R]):
                 self._touched.pop(key, None)
 
     def flush(self) -> None:
-        inserts: list[dict[str, Any]] = []
-        updates: list[dict[str, Any]] = []
-        deletes: list[dict[str, Any]] = []
+        """Write what was changed since the last time."""
+        inserts: list[R] = []
+        updates: list[R] = []
+        deletes: list[Key] = []
         for key in self._touched:
             row = self._rows[key]
             if row is None:
                 if key in self._in_table:
-                    deletes.append({"key_": key})
+                    deletes.append(key)
+                    self._in_table.discard(key)
             elif key in self._in_table:
-                updates.append({**msgspec.structs.asdict(row), "key_": key})
+                updates.append(row)
             else:
-                inserts.append(msgspec.structs.asdict(row))
-        for statement, rows in (
-            (self._stored.delete, deletes),
-            (self._stored.update, updates),
-            (self._stored.insert, inserts),
-        ):
-            if rows:
-                self._connection.execute(statement, rows)
+                inserts.append(row)
+                self._in_table.add(key)
+        self._stored.write(inserts, updates, deletes)
         self._touched.clear()
+        self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        for key in list(islice(self._rows, max(0, len(self._rows) - KEPT))):
+            del self._rows[key]
+            self._in_table.discard(key)

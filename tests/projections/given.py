@@ -13,8 +13,9 @@ from sqlalchemy import text
 from application.ports import Meta, Recorded
 from domain.chat import Chat, MessageUsage, Parameters
 from domain.usage import Consumption, Price, Quote, Usage
+from infrastructure.projections.all_views import VIEWS
 from infrastructure.projections.generation import Generation, open_generation
-from infrastructure.projections.projector import VIEWS, Projector
+from infrastructure.projections.projector import Projector
 from infrastructure.projections.view import ViewOf
 
 T = TypeVar("T")

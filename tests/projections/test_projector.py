@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 from eventsourcing.domain import Aggregate
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from application.ports import Recorded
@@ -14,10 +14,11 @@ from application.queries import ListChats, ListMessages
 from domain.chat import Chat
 from domain.usage import Usage
 from infrastructure.projections import chat_list, message_queries, search
+from infrastructure.projections.all_views import VIEWS
 from infrastructure.projections.checkpoint import PositionMoved
-from infrastructure.projections.projector import VIEWS, PoisonEvent, Projector
+from infrastructure.projections.projector import PoisonEvent, Projector
 from infrastructure.projections.rebuild import differing_tables
-from infrastructure.projections.view import Handlers
+from infrastructure.projections.view import Handlers, Storage
 from tests.projections.given import Given, given_views
 from tests.projections.history import History
 
@@ -145,7 +146,7 @@ class Crashing:
 
     name = "crashing"
 
-    def __init__(self, _connection: Connection) -> None:
+    def __init__(self, _storage: Storage) -> None:
         self.handlers: Handlers = dict.fromkeys(EVENTS, lambda _event, _recorded: None)
 
     def prefetch(self, batch: Sequence[Recorded]) -> None: ...
@@ -188,7 +189,7 @@ def test_sets_that_differ_are_told_apart_by_table(given: Given, tmp_path: Path) 
         assert differing_tables(given.generation.path, other) == []
         with again.generation.writing.begin() as connection:
             connection.execute(text("UPDATE chats SET title = 'another'"))
-            search.add(connection, [search.Entry(99, uuid4(), "another")])
+            search.add(connection, [search.Entry(99, uuid4().hex, "another")])
     assert differing_tables(given.generation.path, other) == ["chats", "search"]
 
 

@@ -3,6 +3,8 @@
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import given as given_text
+from hypothesis import strategies as st
 
 from application.errors import InvalidRequest
 from application.queries import SearchMessages, SearchPage
@@ -196,3 +198,10 @@ def test_what_was_claimed_is_found_by_its_new_owner_only(given: Given) -> None:
     chat.delete(given.later())
     given.happened(chat)
     assert found(given, user, "needle").results == []
+
+
+@given_text(
+    st.text(st.sampled_from("aé ãåسيكآئً\u0301\u0655\u200c日한각 \u1100\u1161"), max_size=80)
+)
+def test_a_text_is_folded_word_by_word_as_in_one(content: str) -> None:
+    assert search._folded(content) == search._fold(content)

@@ -182,7 +182,7 @@ def test_a_lost_file_is_built_anew_under_another_name(tmp_path: Path) -> None:
 
     async def second(store: SqlEventStore, views: SqlViews) -> None:
         assert (await views.list_chats(owner, ListChats())).total == 1
-        assert await store.view_generation(VIEWS_VERSION) == "2"
+        assert await store.view_generations.live(VIEWS_VERSION) == "2"
 
     play(tmp_path, first)
     (tmp_path / "views-1.db").unlink()
@@ -210,7 +210,7 @@ def test_views_of_another_log_are_never_shown(tmp_path: Path) -> None:
 
     async def pointed_at() -> None:
         async with opened_log(tmp_path) as store:
-            await store.set_view_generation(VIEWS_VERSION, "1")
+            await store.view_generations.point_at(VIEWS_VERSION, "1")
 
     asyncio.run(pointed_at())
     play(tmp_path, second)
@@ -224,7 +224,7 @@ def test_views_that_are_ahead_of_the_log_are_never_shown(tmp_path: Path) -> None
 
     async def second(store: SqlEventStore, views: SqlViews) -> None:
         assert views.position == 1
-        assert await store.view_generation(VIEWS_VERSION) == "2"
+        assert await store.view_generations.live(VIEWS_VERSION) == "2"
 
     play(tmp_path, first)
     ahead = sqlite3.connect(tmp_path / "views-1.db")

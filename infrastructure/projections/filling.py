@@ -1,0 +1,252 @@
+"""Filling an empty set of views from the log, as fast as can be.
+
+The views' own code runs over bare events, in large batches and past SQLAlchemy, into a file aside;
+another process writes the texts and their index into the set's own file. In the end the other
+tables are copied there, row by row as they are, and get their indexes. Each step can be taken up
+again where a process died.
+"""
+
+import gc
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import URL, Connection, Engine, inspect
+from sqlalchemy.schema import CreateTable
+
+from application.projections import EventNotApplied
+from infrastructure.database import sync_reader_engine, sync_writer_engine
+from infrastructure.event_store.bare_events import BareLog, BareRecorded
+from infrastructure.projections import checkpoint, search
+from infrastructure.projections.all_views import BAD_EVENT, VIEWS
+from infrastructure.projections.columns import metadata
+from infrastructure.projections.filling_rows import FillingStorage
+from infrastructure.projections.generation import FILLING, remove_database
+from infrastructure.projections.text_process import TextProcess
+from infrastructure.projections.texts import texts
+from infrastructure.projections.view import View, ViewOf
+
+BATCH = 10_000
+"""Events applied at once: rows that change often are written once."""
+
+COMMITTED = 10
+"""Batches a transaction. What a process does that dies is lost up to there."""
+
+_BAD = (*BAD_EVENT, sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError)
+
+_NEEDED = ("messages_by_id", "messages_tree", "replies_of_chat")
+"""Indexes that the filling itself reads by."""
+
+
+class Filling:
+    """Of one set of views, up to one position. Synchronous, for one thread."""
+
+    def __init__(
+        self, path: Path, log: BareLog, log_id: str, views: Sequence[ViewOf] = VIEWS
+    ) -> None:
+        self.path = path
+        self.aside = path.with_name(path.name + FILLING)
+        self._log = log
+        self._log_id = log_id
+        self._views = views
+
+    def is_whole(self) -> bool:
+        """Whether there is nothing left to be done."""
+        return not self.aside.exists() and _position_in(self.path, "accounts") is not None
+
+    def run(self, until: int, reached: Callable[[int], None], lock: int | None = None) -> None:
+        """Make the set whole at position `until`, or go on with it. `reached` is told of progress.
+
+        `lock` is a descriptor of a lock that is not to end before all that writes here has.
+        Raises EventNotApplied, checkpoint.OtherLog and what the log raises.
+        """
+        whole, aside = opened(self.path), opened(self.aside)
+        try:
+            with whole.begin() as connection:
+                metadata.create_all(connection, tables=[checkpoint.checkpoint, texts])
+                search.create(connection)
+                checkpoint.begin(connection, self._log_id, until)
+                written = connection.scalars(checkpoint.position_now).one()
+            with aside.begin() as connection:
+                _create_tables(connection)
+                checkpoint.begin(connection, self._log_id, until)
+            with (
+                _uncollected(),
+                TextProcess(self.path, lock) as process,
+                aside.connect() as connection,
+            ):
+                step = _Step(connection, process, self._log, self._views, written)
+                reached(step.position)
+                for batch in self._log.batches(step.position, until, BATCH):
+                    step.apply(batch, last=batch[-1].position == until)
+                    reached(batch[-1].position)
+            _copy(whole, self.aside)
+        finally:
+            aside.dispose()
+            whole.dispose()
+        remove_database(self.aside)
+
+
+class _Step:
+    """Applies batches in transactions of the one connection, which end after some of them.
+
+    The texts are committed first. So they are where the tables are, or, where a process died in
+    between, one transaction further: `written` is their position, and up to there they are not
+    handed over again.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        process: TextProcess,
+        log: BareLog,
+        views: Sequence[ViewOf],
+        written: int,
+    ) -> None:
+        self._connection = connection
+        self._process = process
+        self._log = log
+        self._views_of = views
+        self._written = written
+        self._uncommitted = 0
+        self._views: list[View] = []
+        self._handlers: dict[type, list[tuple[View, Callable[..., None]]]] = {}
+        with connection.begin():
+            self.position = connection.scalars(checkpoint.position_now).one()
+        """The last one that is committed."""
+        self._begin()
+
+    def apply(self, batch: Sequence[BareRecorded], last: bool) -> None:
+        """Raises EventNotApplied; nothing is written then since the last commit."""
+        position = batch[-1].position
+        if not self._uncommitted:
+            # SQLAlchemy sees nothing of what is written past it, and would begin none itself.
+            self._connection.begin()
+        try:
+            self._apply(batch)
+        except _BAD as error:
+            self._connection.rollback()
+            raise self._culprit(batch, error) from None
+        self._uncommitted += 1
+        commits = last or self._uncommitted >= COMMITTED
+        if position <= self._written:
+            self._process.forget()
+        elif commits:
+            self._process.commit(position)
+        else:
+            self._process.hand_over()
+        if commits:
+            checkpoint.advance(self._connection, self.position, position)
+            self._connection.commit()
+            self.position = position
+            self._uncommitted = 0
+
+    def _apply(self, batch: Sequence[BareRecorded]) -> None:
+        for recorded in batch:
+            for _, handle in self._handlers[type(recorded.event)]:
+                handle(recorded.event, recorded)
+        for view in self._views:
+            view.flush()
+
+    def _begin(self) -> None:
+        """With views that remember nothing."""
+        self._process.forget()
+        storage = FillingStorage(self._connection, self._process)
+        self._views = [view_of(storage) for view_of in self._views_of]
+        bare_classes = self._log.bare_classes
+        self._handlers = {bare: [] for bare in bare_classes.values()}
+        for view in self._views:
+            for event_class, handle in view.handlers.items():
+                self._handlers[bare_classes[event_class]].append((view, handle))
+
+    def _culprit(self, failed: Sequence[BareRecorded], error: Exception) -> Exception:
+        """What failed when one event is applied after the other; nothing of it stays."""
+        self._begin()
+        self._connection.begin()
+        try:
+            for batch in self._log.batches(self.position, failed[0].position - 1, BATCH):
+                self._apply(batch)
+            for recorded in failed:
+                for view, handle in self._handlers[type(recorded.event)]:
+                    try:
+                        handle(recorded.event, recorded)
+                        view.flush()
+                    except _BAD as found:
+                        return EventNotApplied(
+                            view.name,
+                            UUID(recorded.stream_id),
+                            recorded.position,
+                            type(found).__name__,
+                        )
+            return error
+        finally:
+            self._connection.rollback()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Rows and events have no cycles, and looking for some in them takes a tenth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def opened(path: Path) -> Engine:
+    """Unsynced: a process that dies spoils nothing; after a power cut a filling begins anew."""
+    return sync_writer_engine(URL.create("sqlite", database=str(path)), synchronous="OFF")
+
+
+def position_of_build(path: Path) -> int:
+    """How far a set is that is being built at a path; 0 where it has not begun."""
+    aside = path.with_name(path.name + FILLING)
+    return (_position_in(aside) if aside.exists() else _position_in(path)) or 0
+
+
+def _position_in(path: Path, table: str = "checkpoint") -> int | None:
+    """None where there is no such file, or no such table in it."""
+    if not path.exists():
+        return None
+    engine = sync_reader_engine(URL.create("sqlite", database=str(path)))
+    try:
+        with engine.begin() as connection:
+            if not inspect(connection).has_table(table):
+                return None
+            return connection.scalar(checkpoint.position_now)
+    finally:
+        engine.dispose()
+
+
+def _create_tables(connection: Connection) -> None:
+    """With the indexes that the filling reads by; others only slow it down."""
+    for table in metadata.sorted_tables:
+        connection.execute(CreateTable(table, if_not_exists=True))
+        for index in table.indexes:
+            if index.name in _NEEDED:
+                index.create(connection, checkfirst=True)
+
+
+def _copy(whole: Engine, aside: Path) -> None:
+    """Bring the tables over, and make their indexes: all or nothing."""
+    with whole.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute("ATTACH DATABASE ? AS filled", (str(aside),))
+        with connection.begin():
+            search.finish_filling(connection)
+            for table in metadata.sorted_tables:
+                if table not in (checkpoint.checkpoint, texts):
+                    connection.exec_driver_sql(f"DROP TABLE IF EXISTS main.{table.name}")
+                    connection.execute(CreateTable(table))
+                    # As one is like the other, SQLite copies the rows as they are.
+                    connection.exec_driver_sql(
+                        f"INSERT INTO main.{table.name} SELECT * FROM filled.{table.name}"  # noqa: S608 - our own name
+                    )
+                    for index in sorted(table.indexes, key=lambda each: str(each.name)):
+                        index.create(connection)
+        driver.execute("DETACH DATABASE filled")

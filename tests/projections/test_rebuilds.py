@@ -1,0 +1,397 @@
+"""Building a generation aside: beside live views that are asked and written to, and without any."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from application.projections import (
+    BuildUnderWay,
+    EventNotApplied,
+    NoBuild,
+    NotTakenOver,
+    Projections,
+)
+from application.queries import ListChats
+from domain.chat import Chat
+from infrastructure.data_folder import only_server_of
+from infrastructure.database import sync_reader_engine, sync_writer_engine
+from infrastructure.event_store.codec import codec
+from infrastructure.event_store.schema import view_builds
+from infrastructure.event_store.store import SqlEventStore
+from infrastructure.projections import rebuilds as rebuilds_module
+from infrastructure.projections.desk import SqlProjections
+from infrastructure.projections.generation import VIEWS_VERSION, Following
+from infrastructure.projections.rebuild import differing_tables, rebuild_in
+from infrastructure.projections.rebuilds import Rebuilds
+from infrastructure.projections.views import SqlViews
+from tests.projections.given import NOW
+from tests.projections.history import History
+from tests.projections.test_filling import lived
+from tests.projections.test_views import PATIENCE, append, new_chat, play
+
+
+def nothing(done: int, total: int | None = None) -> None: ...
+
+
+@contextmanager
+def desk(folder: Path) -> Iterator[Projections]:
+    url = f"sqlite:///{folder / 'events.db'}"
+    writing, reading = sync_writer_engine(url), sync_reader_engine(url)
+    try:
+        yield SqlProjections(folder, writing, reading, codec)
+    finally:
+        writing.dispose()
+        reading.dispose()
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("views-*.db*") if path.suffix == ".db")
+
+
+def planted(path: Path) -> None:
+    """A row that no replay can make."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(
+            "INSERT INTO chat_counts (owner, active, archived) VALUES (?, 7, 7)", (b"\x01" * 16,)
+        )
+
+
+def has_planted(path: Path) -> bool:
+    with closing(sqlite3.connect(path)) as connection:
+        query = "SELECT count(*) FROM chat_counts WHERE owner = ?"
+        return bool(connection.execute(query, (b"\x01" * 16,)).fetchone()[0])
+
+
+def test_without_a_server_the_new_generation_is_live_and_the_old_one_gone(tmp_path: Path) -> None:
+    lived(tmp_path, seed=1)
+    planted(tmp_path / "views-1.db")
+    with desk(tmp_path) as projections:
+        rebuilt = projections.rebuild(nothing)
+        status = projections.status()
+    assert files(tmp_path) == ["views-2.db"]
+    assert rebuilt.generation == status.generation == "2"
+    assert (status.lag, status.build, status.set_aside, status.server) == (0, None, [], False)
+    assert not has_planted(tmp_path / "views-2.db")
+
+
+def test_live_views_turn_to_the_new_generation_between_two_batches(tmp_path: Path) -> None:
+    """Writers and readers go on all the time; nobody sees an older position than before."""
+    history, owner = History(3), uuid4()
+
+    async def scenario(store: SqlEventStore, views: SqlViews) -> None:
+        rebuilding = threading.Event()
+        positions: list[int] = []
+
+        async def write() -> int:
+            while True:
+                if changed := history.step():
+                    position = await append(store, *changed)
+                    if rebuilding.is_set():
+                        return position
+                await asyncio.sleep(0)
+
+        async def read() -> None:
+            while not rebuilding.is_set():
+                await append(store, new_chat(owner))
+                page = await views.list_chats(owner, ListChats())
+                positions.append(page.position)
+                assert page.total == len(positions)
+
+        def rebuild() -> str:
+            try:
+                with desk(tmp_path) as projections:
+                    return projections.rebuild(nothing).generation
+            finally:
+                rebuilding.set()
+
+        await append(store, *history.step())
+        await views.wait(1, PATIENCE)
+        planted(tmp_path / "views-1.db")
+        generation, head, _ = await asyncio.gather(asyncio.to_thread(rebuild), write(), read())
+        assert generation == "2"
+        assert files(tmp_path) == ["views-2.db"]
+        assert positions == sorted(positions)
+        await views.wait(head, PATIENCE)
+        assert await rebuild_in(tmp_path / "again.db", store) == await store.head()
+        await views.wait(await store.head(), PATIENCE)
+        assert differing_tables(tmp_path / "views-2.db", tmp_path / "again.db") == []
+        assert views.failures == views.set_aside == 0
+
+    play(tmp_path, scenario)
+
+
+def test_the_old_generation_stays_until_its_last_reader_has_left(tmp_path: Path) -> None:
+    async def scenario(store: SqlEventStore, views: SqlViews) -> None:
+        await append(store, new_chat(uuid4()))
+        await views.wait(1, PATIENCE)
+        reading, left = threading.Event(), threading.Event()
+
+        def long_query(_connection: object) -> None:
+            reading.set()
+            assert left.wait(PATIENCE)
+
+        query = asyncio.create_task(views._read(long_query))
+        assert await asyncio.to_thread(reading.wait, PATIENCE)
+
+        def rebuild() -> None:
+            with desk(tmp_path) as projections:
+                projections.rebuild(nothing)
+
+        rebuilding = asyncio.create_task(asyncio.to_thread(rebuild))
+        while await store.view_generations.live(VIEWS_VERSION) != "2":  # noqa: ASYNC110 - on disk
+            await asyncio.sleep(0.01)
+        assert (tmp_path / "views-1.db").exists()
+        assert not rebuilding.done()
+        left.set()
+        await asyncio.gather(query, rebuilding)
+        assert files(tmp_path) == ["views-2.db"]
+
+    play(tmp_path, scenario)
+
+
+def test_a_server_that_does_not_turn_is_told_of_and_resume_goes_on(tmp_path: Path) -> None:
+    lived(tmp_path, seed=1, steps=20)
+    server = Following(tmp_path)
+    server.share()
+    url = f"sqlite:///{tmp_path / 'events.db'}"
+    patient = Rebuilds(
+        tmp_path, sync_writer_engine(url), sync_reader_engine(url), codec, taken_over_within=0.2
+    )
+    with pytest.raises(NotTakenOver):
+        patient.rebuild(nothing)
+    with desk(tmp_path) as projections:
+        status = projections.status()
+        assert status.generation == "1"
+        assert status.server
+        assert status.build is not None
+        assert status.build.state == "ready"
+        server.close()
+        assert projections.resume(nothing).generation == "2"
+    assert files(tmp_path) == ["views-2.db"]
+
+
+def broken_off(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build whose process was interrupted while it filled."""
+
+    def interrupted(done: int, total: int | None = None) -> None:
+        if done >= 100:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("infrastructure.projections.filling.BATCH", 50)
+    monkeypatch.setattr("infrastructure.projections.filling.COMMITTED", 1)
+    with desk(folder) as projections, pytest.raises(KeyboardInterrupt):
+        projections.rebuild(interrupted)
+
+
+def test_a_build_that_was_broken_off_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lived(tmp_path, seed=2)
+    broken_off(tmp_path, monkeypatch)
+    with desk(tmp_path) as projections:
+        status = projections.status()
+        assert status.build is not None
+        assert (status.build.state, status.build.position) == ("broken off", 100)
+        with pytest.raises(BuildUnderWay, match="broken off"):
+            projections.rebuild(nothing)
+        begun: list[int] = []
+        projections.resume(lambda done, total=None: begun.append(done))
+        assert begun[0] == 100
+        assert projections.verify(nothing).differences == []
+    assert files(tmp_path) == ["views-2.db"]
+
+
+def test_after_a_power_cut_a_build_trusts_nothing_it_had_not_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lived(tmp_path, seed=2)
+    broken_off(tmp_path, monkeypatch)
+    monkeypatch.setattr(rebuilds_module, "_boot", lambda: "a later one")
+    begun: list[int] = []
+    with desk(tmp_path) as projections:
+        projections.resume(lambda done, total=None: begun.append(done))
+    assert begun[0] == 0
+
+
+def test_a_build_that_is_taken_back_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lived(tmp_path, seed=2)
+    broken_off(tmp_path, monkeypatch)
+    with desk(tmp_path) as projections:
+        assert projections.cancel() == "2"
+        assert files(tmp_path) == ["views-1.db"]
+        assert not list(tmp_path.glob("views-2*"))
+        with pytest.raises(NoBuild):
+            projections.cancel()
+        with pytest.raises(NoBuild):
+            projections.resume(nothing)
+        assert projections.status().generation == "1"
+
+
+def test_only_one_build_runs_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lived(tmp_path, seed=2, steps=50)
+    monkeypatch.setattr("infrastructure.projections.build_lock.LET_GO_WITHIN", 0.1)
+    with desk(tmp_path) as first, desk(tmp_path) as second:
+
+        def meanwhile(done: int, total: int | None = None) -> None:
+            assert second.status().build is not None
+            for refused in (lambda: second.rebuild(nothing), second.cancel):
+                with pytest.raises(BuildUnderWay, match="at this moment"):
+                    refused()
+
+        first.rebuild(meanwhile)
+
+
+def test_a_poison_event_stops_a_build_which_can_be_taken_back(tmp_path: Path) -> None:
+    bad = Chat.start(uuid4(), uuid4(), None, None, NOW)
+
+    async def scenario(store: SqlEventStore, views: SqlViews) -> None:
+        bad.send(uuid4(), "who is my parent?", NOW)
+        bad.pending_events[-1].__dict__["parent_id"] = uuid4()
+        await views.wait(await append(store, bad), PATIENCE)
+
+    play(tmp_path, scenario)
+    with desk(tmp_path) as projections:
+        with pytest.raises(EventNotApplied) as raised:
+            projections.rebuild(nothing)
+        assert (raised.value.stream_id, raised.value.position) == (bad.id, 2)
+        (aside,) = projections.status().set_aside
+        assert (aside.view, aside.stream_id, aside.position) == ("messages", bad.id, 2)
+        assert aside.error == raised.value.error == "KeyError"
+        assert projections.cancel() == "2"
+    assert files(tmp_path) == ["views-1.db"]
+
+
+def test_a_release_builds_its_views_beside_the_server_of_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = VIEWS_VERSION + 1
+
+    async def scenario(store: SqlEventStore, views: SqlViews) -> None:
+        await views.wait(await append(store, new_chat(uuid4())), PATIENCE)
+
+        def rebuild() -> None:
+            for module in ("rebuilds", "generation", "status", "verification"):
+                name = f"infrastructure.projections.{module}.VIEWS_VERSION"
+                monkeypatch.setattr(name, later)
+            with desk(tmp_path) as projections:
+                projections.rebuild(nothing)
+
+        # In the live views' own module the version stays.
+        with only_server_of(tmp_path):
+            await asyncio.to_thread(rebuild)
+        assert await store.view_generations.live(later) == "2"
+        assert await store.view_generations.live(VIEWS_VERSION) == "1"
+        assert files(tmp_path) == ["views-1.db", "views-2.db"]
+        await views.wait(await append(store, new_chat(uuid4())), PATIENCE)
+
+    play(tmp_path, scenario)
+    monkeypatch.undo()
+
+
+def test_a_log_that_an_older_release_made_has_its_views_built(tmp_path: Path) -> None:
+    lived(tmp_path, seed=4, steps=30)
+    engine = sync_writer_engine(f"sqlite:///{tmp_path / 'events.db'}")
+    with engine.begin() as connection:
+        view_builds.drop(connection)
+    engine.dispose()
+    with desk(tmp_path) as projections:
+        assert projections.status().build is None
+        assert projections.rebuild(nothing).generation == "2"
+
+
+def test_what_is_left_of_other_generations_goes_at_a_start(tmp_path: Path) -> None:
+    lived(tmp_path, seed=4, steps=30)
+    (tmp_path / "views-7.db").write_bytes(b"of a generation that nobody points at")
+
+    async def scenario(_store: SqlEventStore, _views: SqlViews) -> None:
+        assert files(tmp_path) == ["views-1.db"]
+
+    play(tmp_path, scenario)
+
+
+# Verifying
+
+
+def test_views_that_are_what_the_log_says_are_verified_beside_their_server(tmp_path: Path) -> None:
+    history = History(11)
+
+    async def scenario(store: SqlEventStore, views: SqlViews) -> None:
+        def verify() -> list[object]:
+            with desk(tmp_path) as projections:
+                return list(projections.verify(nothing).differences)
+
+        verifying = asyncio.create_task(asyncio.to_thread(verify))
+        while not verifying.done():
+            if changed := history.step():
+                await append(store, *changed)
+        assert await verifying == []
+
+    play(tmp_path, scenario)
+    assert not list(tmp_path.glob("verifying-*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "table", "column"),
+    [
+        ("UPDATE chats SET title = 'a secret title'", "chats", "title"),
+        ("UPDATE texts SET content = 'a secret text'", "texts", "content"),
+        ("UPDATE accounts SET spent = spent + 1", "accounts", "spent"),
+        ("DELETE FROM replies", "replies", "*"),
+        ("INSERT INTO chat_counts VALUES (zeroblob(16), 1, 1)", "chat_counts", "*"),
+        ("INSERT INTO search(rowid, content, owner) VALUES (1, 'secret', 'x')", "search", "*"),
+    ],
+)
+def test_the_first_difference_of_each_table_is_named_and_never_shown(
+    tmp_path: Path, change: str, table: str, column: str
+) -> None:
+    lived(tmp_path, seed=12)
+    with closing(sqlite3.connect(tmp_path / "views-1.db", isolation_level=None)) as connection:
+        connection.execute(change)
+    with desk(tmp_path) as projections:
+        verified = projections.verify(nothing)
+    (difference,) = verified.differences
+    assert (difference.table, difference.column) == (table, column)
+    assert difference.key
+    assert difference.live != difference.rebuilt
+    assert "secret" not in str(difference)
+
+
+def test_a_verification_that_died_leaves_nothing_for_long(tmp_path: Path) -> None:
+    lived(tmp_path, seed=4, steps=30)
+    (tmp_path / "verifying-dead").mkdir()
+    (tmp_path / "verifying-dead" / "live.db").write_bytes(b"what people wrote")
+    with desk(tmp_path) as projections:
+        projections.rebuild(nothing)
+    assert not list(tmp_path.glob("verifying-*"))
+
+
+def test_erased_people_are_in_no_file_of_the_views(tmp_path: Path) -> None:
+    """What the log holds no more is in no generation either, once it is built anew."""
+    owner, words = uuid4(), "unforgettable"
+
+    async def scenario(store: SqlEventStore, views: SqlViews) -> None:
+        chat = Chat.start(uuid4(), owner, words, None, NOW)
+        chat.send(uuid4(), words, NOW)
+        await append(store, chat)
+        chat.erase(NOW)
+        await views.wait(await append(store, chat), PATIENCE)
+        assert (await views.list_chats(owner, ListChats())).total == 0
+
+    play(tmp_path, scenario)
+    engine = sync_writer_engine(f"sqlite:///{tmp_path / 'events.db'}", secure_delete=True)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE events SET personal = NULL")
+    engine.dispose()
+    with desk(tmp_path) as projections:
+        projections.rebuild(nothing)
+        assert projections.verify(nothing).differences == []
+    left = b"".join(path.read_bytes() for path in tmp_path.glob("views-*"))
+    assert words.encode() not in left
