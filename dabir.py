@@ -4,18 +4,16 @@ What is heavy is imported where it is needed, so that operator's commands start 
 """
 
 import asyncio
-import fcntl
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
-from application.errors import ConfigurationError
+from dabir_operator import operator_commands, terms_of
 from interfaces.cli.app import MintFlags, ServeFlags, build_app, run
 
 if TYPE_CHECKING:
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
     from infrastructure.observer import NodeObserver
     from infrastructure.settings import Settings
 
-LOCK_FILE = "serve.lock"
-LOG_FILE = "events.db"
 LAG_ALLOWED = 1000
 """Events that the views may be behind the log before the node calls itself unready."""
 SOCKETS_TOLD_WITHIN = 0.4
@@ -34,7 +30,7 @@ SOCKETS_CLOSE_WITHIN = 0.3
 
 
 def main() -> None:
-    sys.exit(run(build_app(serve, mint)))
+    sys.exit(run(build_app(serve, mint, operator_commands())))
 
 
 def mint(flags: MintFlags) -> str:
@@ -48,6 +44,7 @@ def serve(flags: ServeFlags) -> int:
     """Serve until told to stop, and end the process. Raises ConfigurationError."""
     import uvloop
 
+    from infrastructure.data_folder import only_server_of
     from infrastructure.observability import configure_logging
     from infrastructure.settings import Settings
 
@@ -69,25 +66,6 @@ def _leave() -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
-
-
-@contextmanager
-def only_server_of(data_dir: Path) -> Iterator[None]:
-    """Holds the data folder: two servers on one SQLite log would take each other's replies."""
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise ConfigurationError(f"{data_dir} cannot be used: {error.strerror}.") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise ConfigurationError(f"another server is running on {data_dir}.") from None
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 async def _serve(settings: "Settings") -> None:
@@ -156,18 +134,22 @@ async def compose(
     """Every part in the order in which they need each other; `closing` ends them in reverse."""
     from litestar import Litestar
 
-    from application.accounts import Accounts, Terms
+    from application.accounts import Accounts
     from application.chat_commands import ChatCommands
     from application.checkpoints import Checkpoints
     from application.message_commands import MessageCommands
     from application.node_lease import NodeLease
     from application.prompts import Prompts
-    from application.queries import nanos_of
     from application.recovery import Recovery
     from application.replies import Replies
     from application.reply_endings import ReplyEndings
     from application.turns import Turns
     from application.usage_commands import UsageCommands
+    from infrastructure.audit.sealing import Sealing
+    from infrastructure.audit.trail import open_trail
+    from infrastructure.data_folder import LOG_FILE
+    from infrastructure.event_store.encryption import vault_of
+    from infrastructure.event_store.keyring import keyring_of
     from infrastructure.event_store.store import SqlEventStore
     from infrastructure.identity import TokenIdentity
     from infrastructure.language_model.gateway import LitellmGateway
@@ -200,19 +182,24 @@ async def compose(
     node = Node(observer)
     secret = load_secret(settings.data_dir, settings.secret)
     catalogue, local = models
-    terms = Terms(
-        currency=settings.currency,
-        starting_balance=nanos_of(settings.starting_balance),
-        anonymous_limit=settings.anon_message_limit,
-        address_limit=settings.anon_address_limit,
-        window=settings.anon_window,
-    )
+    terms = terms_of(settings)
+    keyring = keyring_of(settings)
+    closing.callback(keyring.close)
+    if not keyring.seals:
+        observer.unsealed()
     store = await SqlEventStore.open(
         f"sqlite:///{settings.data_dir.absolute() / LOG_FILE}",
         clock=clock,
         observe=metrics.batch_appended,
+        vault=vault_of(keyring),
     )
     closing.push_async_callback(store.close)
+    trail = closing.enter_context(
+        open_trail(
+            settings.data_dir, clock=clock, target=settings.audit_checkpoints, witness=keyring
+        )
+    )
+    sealing = Sealing(trail, settings.audit_interval, observer)
     views = await SqlViews.open(
         settings.data_dir,
         store,
@@ -243,7 +230,14 @@ async def compose(
     )
     endings = ReplyEndings(store, turns, gateway, catalogue, clock, lease)
     replies = Replies(gateway, live, endings, observer)
-    checkpoints = Checkpoints(store, lease, observer, replies.live, replies.lose_all)
+    checkpoints = Checkpoints(
+        store,
+        lease,
+        observer,
+        replies.live,
+        replies.lose_all,
+        lambda reply_id: replies.cut(reply_id, "deleted"),
+    )
     recovery = Recovery(store, turns, gateway, clock, observer, replies.owns, replies.abandoned)
     await lease.take()
     closing.push_async_callback(lease.give_up)
@@ -322,6 +316,7 @@ async def compose(
     )
     metrics.watch_views(lag, lambda: views.set_aside)
     metrics.watch_holds(lambda: replies.under_way)
+    metrics.watch_unsealed(lambda: max(0, store.known_head - sealing.sealed))
     node.app = CrossOrigin(
         Litestar(
             [sockets.mount, messages, *others],
@@ -353,6 +348,7 @@ async def compose(
         "checkpoints": checkpoints.keep,
         "reaper": recovery.keep_reaping,
         "pushes": sockets.run,
+        "sealer": sealing.keep,
         "model": get_ready,
     }
     node.drains = {

@@ -1,5 +1,7 @@
 """Commands on accounts."""
 
+from uuid import UUID
+
 import msgspec
 
 from application.accounts import Accounts
@@ -22,11 +24,12 @@ class UsageCommands:
         self._clock = clock
 
     async def top_up(
-        self, command: TopUp, operator: Caller, principal: Principal
+        self, command: TopUp, principal: Principal, correlation: UUID, actor: UUID | None
     ) -> Outcome[ToppedUp]:
-        """Add to a user's balance, once for each reference.
+        """Add to a user's balance, once for each reference, whichever way it is given.
 
-        Raises InvalidRequest, and IdempotencyKeyReused for a reference with another amount.
+        `actor` is the operator, None at the command line, where nobody has signed in. Raises
+        InvalidRequest, and IdempotencyKeyReused for a reference with another amount.
         """
         if principal.kind != "user":
             raise InvalidRequest("Only a user has a balance.", "$.principal")
@@ -41,13 +44,13 @@ class UsageCommands:
             usage = await self._accounts.of(principal, at, attempt.fresh)
             usage.top_up(nanos_of(command.amount), "operator", command.reference, at)
             result = ToppedUp(command.amount, command.reference)
-            meta = msgspec.structs.replace(attempt.meta, actor=operator.principal.id)
+            meta = msgspec.structs.replace(attempt.meta, actor=actor)
             return Decision(
                 Append(aggregates=(usage,), meta=meta, command=attempt.record(result)), result
             )
 
         # The reference is the account's, whichever operator gives it.
-        for_account = msgspec.structs.replace(operator, principal=principal)
+        for_account = Caller(principal=principal, address="", correlation=correlation)
         return await self._turns.carry_out(
             for_account, command, command.reference, ToppedUp, decide
         )

@@ -145,6 +145,9 @@ class Metrics:
         self._append = self._seconds("append_seconds", "Writing one batch to the log", 0.0005)
         self._lag = self._gauge("views_lag", "Events that the views are behind the log")
         self._set_aside = self._gauge("views_set_aside", "Streams that a view could not apply")
+        self._unsealed = self._gauge(
+            "log_unsealed", "Events of the log that no checkpoint was signed for"
+        )
         self._holds = self._gauge("holds_open", "Holds on people's balances open now")
         self._upstream = self._counter(
             "upstream_calls", "Calls to model providers, by model and outcome", "model", "outcome"
@@ -189,6 +192,9 @@ class Metrics:
 
     def watch_holds(self, count: Callable[[], float]) -> None:
         self._holds.set_function(count)
+
+    def watch_unsealed(self, count: Callable[[], float]) -> None:
+        self._unsealed.set_function(count)
 
     def render(self) -> bytes:
         """Everything in Prometheus' text format, `METRICS_TYPE`."""

@@ -134,6 +134,18 @@ class Service:
         with self._changed:
             return sum(text in line for line in self.log)
 
+    def dabir(self, *arguments: str, timeout: float = 100.0) -> "subprocess.CompletedProcess[str]":
+        """An operator's command, with the server's settings."""
+        return subprocess.run(
+            [sys.executable, str(ROOT / "dabir.py"), *arguments],
+            env=self._environ,
+            cwd=self.data_dir.parent,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
     def __enter__(self) -> Self:
         return self.start()
 

@@ -1,5 +1,6 @@
-"""`dabir serve` and `dabir token mint`: flags in, an exit code out."""
+"""The command line: `dabir serve`, `dabir token mint`, and the groups of operator's commands."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,8 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from application.errors import ConfigurationError
-
-WRONG_USAGE = 2
-"""The exit code for a wrong flag or setting, as shells have it."""
+from domain.refusal import Refusal
+from interfaces.cli.exit_codes import INTERRUPTED, REFUSED, WRONG_USAGE
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,15 @@ class MintFlags:
     expires: str
 
 
-def build_app(serve: Callable[[ServeFlags], int], mint: Callable[[MintFlags], str]) -> App:
+def build_app(
+    serve: Callable[[ServeFlags], int],
+    mint: Callable[[MintFlags], str],
+    groups: Sequence[Callable[[App], None]] = (),
+) -> App:
     """The commands, around what the composition root does for them.
 
-    Both may raise ConfigurationError. They should import what is heavy only when called.
+    Each group adds commands of its own. All may raise ConfigurationError and refusals, and should
+    import what is heavy only when called.
     """
     app = App(
         name="dabir",
@@ -74,6 +79,8 @@ def build_app(serve: Callable[[ServeFlags], int], mint: Callable[[MintFlags], st
         print(mint(MintFlags(sub=sub, scopes=scope, expires=expires)))
         return 0
 
+    for add_to in groups:
+        add_to(app)
     return app
 
 
@@ -84,12 +91,27 @@ def _flag(words: str, *, default: bool = True) -> Parameter:
 def run(app: App, arguments: Sequence[str] | None = None) -> int:
     """Runs one command line (the process's own by default) and returns its exit code.
 
-    What is wrong with flags or settings is said on stderr, a line for each thing.
+    What is wrong with flags or settings, or cannot be done, is said on stderr, a line for each
+    thing. Ctrl-C and a reader that has gone (`| head`) end a command in good order.
     """
     try:
         code = app(arguments, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
     except (CycloptsError, ConfigurationError) as error:
-        for line in str(error).splitlines():
-            print(f"dabir: {line}", file=sys.stderr)
+        _complain(error)
         return WRONG_USAGE
+    except Refusal as refusal:
+        _complain(refusal)
+        return REFUSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python would complain once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return code if isinstance(code, int) else 0
+
+
+def _complain(error: Exception) -> None:
+    for line in str(error).splitlines():
+        print(f"dabir: {line}", file=sys.stderr)

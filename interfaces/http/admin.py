@@ -9,18 +9,16 @@ from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody
 
 from application.commands import TopUp
-from application.errors import Forbidden, InvalidRequest
+from application.errors import Forbidden
 from application.ports import Caller, Principal, Principals
 from application.queries import UsageView, Views
 from application.usage_commands import UsageCommands
-from domain.usage import Kind
 from interfaces.http.caller import Callers
+from interfaces.principals import parsed_principal
 
 SCOPE = "dabir:admin"
-NAME_LENGTH = 255
 NOBODY = UUID(int=0)
 """Stands for who was never seen: looking makes nobody known."""
-_KINDS: dict[str, Kind] = {"user": "user", "anon": "anonymous"}
 
 AnyRequest = Request[Any, Any, State]
 
@@ -42,7 +40,7 @@ class AccountAdministration:
         Raises Unauthorized, Forbidden, InvalidRequest.
         """
         await self._operator(request)
-        kind, name = _parsed(written)
+        kind, name = parsed_principal(written)
         known = await self._principals.find(kind, name)
         return _account(written, await self._views.usage(known or Principal(NOBODY, kind, name)))
 
@@ -51,8 +49,10 @@ class AccountAdministration:
         and IdempotencyKeyReused.
         """
         operator = await self._operator(request)
-        principal = await self._principals.resolve(*_parsed(written))
-        outcome = await self._commands.top_up(command, operator, principal)
+        principal = await self._principals.resolve(*parsed_principal(written))
+        outcome = await self._commands.top_up(
+            command, principal, operator.correlation, operator.principal.id
+        )
         return _account(written, await self._views.usage(principal, outcome.position))
 
     async def _operator(self, request: AnyRequest) -> Caller:
@@ -60,13 +60,6 @@ class AccountAdministration:
         if SCOPE not in caller.scopes:
             raise Forbidden(f"This needs a token with the scope {SCOPE}.")
         return caller
-
-
-def _parsed(written: str) -> tuple[Kind, str]:
-    prefix, _, name = written.partition(":")
-    if prefix not in _KINDS or not 1 <= len(name) <= NAME_LENGTH:
-        raise InvalidRequest("A principal is written user:SUB or anon:ID.", "principal")
-    return _KINDS[prefix], name
 
 
 def _account(written: str, usage: UsageView) -> dict[str, Any]:
