@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from application.backup import Backups
     from application.commands import TopUp
     from application.erasure import Erasure, ErasureDesk
-    from application.ledger import Ledger, LogImport
+    from application.ledger.ports import Ledger, LogImport
     from application.projections import Projections
     from application.turns import Outcome
     from application.usage_commands import ToppedUp
@@ -59,7 +59,7 @@ def add_log(app: "App") -> None:
 
 @contextmanager
 def open_ledger(data_dir: Path | None) -> "Iterator[Ledger]":
-    from application.ledger import Ledger
+    from application.ledger.ports import Ledger
     from infrastructure.database import sync_reader_engine
     from infrastructure.event_store.codec import codec_of
     from infrastructure.event_store.encryption import LockedForm, vault_of

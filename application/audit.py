@@ -1,7 +1,7 @@
 """What operators ask of the sealed log, and how they are refused.
 
 A hash is 32 bytes of SHA-256; a tree is RFC 9162's, and its leaf number `position - 1` is the event
-at that position. All of it is synchronous, as in `application.ledger`.
+at that position. All of it is synchronous, as in `application.ledger.ports`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

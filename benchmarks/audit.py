@@ -20,7 +20,7 @@ from typing import Any
 
 from sqlalchemy import URL, text
 
-from application.archive import Export
+from application.ledger.archive import Export
 from infrastructure.audit import trail as audit_trail
 from infrastructure.database import sync_reader_engine, sync_writer_engine
 from infrastructure.event_store.codec import codec

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from application.audit import Advance, Checkpoint, Fault
-from application.ledger import LogReading, StoredEvent
+from application.ledger.ports import LogReading, StoredEvent
 from infrastructure.audit.merkle import Frontier
 from infrastructure.audit.sealer import damages, hash_of
 from infrastructure.audit.signing import Signer

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import TypeAlias
 
-from application.ledger import StoredEvent
+from application.ledger.ports import StoredEvent
 
 Node: TypeAlias = Callable[[int, int], bytes]
 

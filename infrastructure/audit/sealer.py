@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Engine, insert
 
 from application.audit import Checkpoint, EventDamaged, LogForked
-from application.ledger import LogReading, StoredEvent
+from application.ledger.ports import LogReading, StoredEvent
 from application.ports import Clock
 from infrastructure.audit import merkle
 from infrastructure.audit.checkpoints import checkpoints, last_checkpoint

@@ -17,7 +17,7 @@ from application.audit import (
     NotSealed,
 )
 from application.errors import ConfigurationError
-from application.ledger import LogReading
+from application.ledger.ports import LogReading
 from application.ports import Clock
 from infrastructure.audit import merkle
 from infrastructure.audit.checkpoints import checkpoint_at, checkpoint_of, last_checkpoint, rows

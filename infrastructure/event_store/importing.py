@@ -8,8 +8,8 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection, Engine, insert, select, update
 
-from application.archive import Archive, principals_in
-from application.ledger import Imported, LogNotEmpty, StoredEvent, UnreadableRow
+from application.ledger.archive import Archive, principals_in
+from application.ledger.ports import Imported, LogNotEmpty, StoredEvent, UnreadableRow
 from application.ports import Recorded
 from domain.chat import Chat
 from domain.usage import Usage
@@ -35,7 +35,7 @@ _ENDS = (Chat.MessageCompleted, Chat.MessageRegenerated, Chat.ReplyFailed, Chat.
 
 
 class SqlLogImport:
-    """Implements `application.ledger.LogImport`. Nobody else may use the log meanwhile."""
+    """Implements `application.ledger.ports.LogImport`. Nobody else may use the log meanwhile."""
 
     def __init__(self, writing: Engine, codec: Codec, names: PlainNames) -> None:
         self._writing = writing

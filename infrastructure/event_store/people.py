@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Engine, select, tuple_
 
-from application.ledger import KnownPrincipal
+from application.ledger.ports import KnownPrincipal
 from application.ports import Principal
 from domain.usage import Kind
 from infrastructure.event_store.encryption import PlainNames
@@ -17,7 +17,7 @@ _ORDER = (principals.c.created_at, principals.c.id)
 
 
 class StoredPeople:
-    """Implements `application.ledger.People`; remembers whom it was asked for."""
+    """Implements `application.ledger.ports.People`; remembers whom it was asked for."""
 
     def __init__(self, reading: Engine, names: PlainNames) -> None:
         self._reading = reading

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DatabaseError, NoResultFound
 from sqlalchemy.types import NullType
 
 from application.errors import ConfigurationError
-from application.ledger import EventFilter, StoredEvent, UnreadableRow
+from application.ledger.ports import EventFilter, StoredEvent, UnreadableRow
 from application.ports import Recorded
 from domain.chat import Chat
 from infrastructure.event_store.codec import Codec, UndecodableEvent
@@ -51,7 +51,7 @@ _batch = (
 
 
 class StoredLog:
-    """Implements `application.ledger.LogReading`."""
+    """Implements `application.ledger.ports.LogReading`."""
 
     def __init__(self, reading: Engine, codec: Codec) -> None:
         """Raises ConfigurationError where the database holds no log."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from interfaces.cli.output import print_facts, printable
 
 if TYPE_CHECKING:
-    from application.account_then import AccountThen
+    from application.ledger.account_then import AccountThen
 
 
 def print_account(account: "AccountThen") -> None:

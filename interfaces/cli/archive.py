@@ -13,7 +13,7 @@ from interfaces.cli.output import print_facts, print_json, progress, say
 from interfaces.cli.whole_file import STANDARD, lines_of, written_whole
 
 if TYPE_CHECKING:
-    from application.ledger import LogImport
+    from application.ledger.ports import LogImport
 
 OpenImport = Callable[[Path | None], "AbstractContextManager[LogImport]"]
 
@@ -38,7 +38,7 @@ def add_archive(events: App, open_ledger: OpenLedger, open_import: OpenImport) -
         data_dir: DataDir = None,
     ) -> int:
         """Write the log as JSON Lines, its stored bytes unchanged."""
-        from application.archive import Export, principal_lines
+        from application.ledger.archive import Export, principal_lines
 
         with open_ledger(data_dir) as ledger:
             exported = Export(ledger.log, after=after, until=until, personal=not without_personal)

@@ -15,8 +15,8 @@ from interfaces.cli.names import Names, id_of
 from interfaces.cli.output import print_facts, print_json, print_table, printable, say
 
 if TYPE_CHECKING:
-    from application.event_view import EventView
-    from application.ledger import EventFilter, Ledger, StoredEvent
+    from application.ledger.event_view import EventView
+    from application.ledger.ports import EventFilter, Ledger, StoredEvent
 
 OpenLedger = Callable[[Path | None], "AbstractContextManager[Ledger]"]
 
@@ -46,7 +46,7 @@ class Narrowing:
 
     def wanted(self, ledger: "Ledger") -> "EventFilter":
         """Raises ConfigurationError, InvalidRequest, NotInLog."""
-        from application.ledger import EventFilter
+        from application.ledger.ports import EventFilter
 
         principal = self.principal
         return EventFilter(
@@ -126,7 +126,7 @@ def _each(
 def _views(
     ledger: "Ledger", found: "Iterable[StoredEvent]", contents: bool
 ) -> "Iterator[EventView]":
-    from application.event_view import view_of
+    from application.ledger.event_view import view_of
 
     names = Names(ledger.people)
     return (view_of(stored, ledger.log, names, contents=contents) for stored in found)
@@ -180,8 +180,8 @@ def _cells(view: "EventView", contents: bool) -> list[object]:
 
 
 def _show(ledger: "Ledger", position: int, json: bool) -> None:
-    from application.event_view import whole
-    from application.ledger import EventFilter, NotInLog
+    from application.ledger.event_view import whole
+    from application.ledger.ports import EventFilter, NotInLog
 
     stored = next(_each(ledger, EventFilter(after=position - 1, until=position)), None)
     if stored is None:

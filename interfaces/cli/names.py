@@ -6,7 +6,7 @@ from uuid import UUID
 from interfaces.principals import parsed_principal, written_principal
 
 if TYPE_CHECKING:
-    from application.ledger import People
+    from application.ledger.ports import People
 
 SERVICE = "the service"
 
@@ -16,7 +16,7 @@ def id_of(people: "People", named: str) -> UUID:
 
     Raises InvalidRequest, NotInLog.
     """
-    from application.ledger import NotInLog
+    from application.ledger.ports import NotInLog
 
     try:
         return UUID(named)

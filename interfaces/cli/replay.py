@@ -17,9 +17,9 @@ from interfaces.cli.names import Names, id_of
 from interfaces.cli.output import print_facts, print_json, print_table, printable, progress, say
 
 if TYPE_CHECKING:
-    from application.hold_check import Finding
-    from application.ledger import Ledger
-    from application.replay import ChatThen, MessageThen, MoneyAfter, Step
+    from application.ledger.hold_check import Finding
+    from application.ledger.ports import Ledger
+    from application.ledger.replay import ChatThen, MessageThen, MoneyAfter, Step
 
 OpenLedger = Callable[[Path | None], "AbstractContextManager[Ledger]"]
 
@@ -65,7 +65,7 @@ def _last(ledger: "Ledger", until: str | None) -> int:
 
 
 def _check(ledger: "Ledger", last: int, limit: int, json: bool) -> int:
-    from application.log_check import LogCheck
+    from application.ledger.log_check import LogCheck
 
     shown: list[Finding] = []
 
@@ -106,7 +106,7 @@ def _replay(
     contents: bool,
     json: bool,
 ) -> None:
-    from application.replay import Replay
+    from application.ledger.replay import Replay
 
     replay = Replay(ledger.log, Names(ledger.people), last, contents=contents)
     if chat is not None:

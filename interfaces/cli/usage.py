@@ -17,8 +17,8 @@ from interfaces.principals import parsed_principal
 
 if TYPE_CHECKING:
     from application.commands import TopUp
-    from application.ledger import Ledger
-    from application.statements import StatementLine
+    from application.ledger.ports import Ledger
+    from application.ledger.statements import StatementLine
     from application.turns import Outcome
     from application.usage_commands import ToppedUp
     from domain.usage import Kind
@@ -55,7 +55,7 @@ def add_usage(app: App, open_ledger: OpenLedger, top_up: CarryOut) -> None:
         data_dir: DataDir = None,
     ) -> int:
         """List what moved an account, and what each price was and where it came from."""
-        from application.statements import StatementLine, statement
+        from application.ledger.statements import StatementLine, statement
 
         _one_of(csv, json)
         times = optional_time("--from", from_), optional_time("--to", to)
@@ -82,7 +82,7 @@ def add_usage(app: App, open_ledger: OpenLedger, top_up: CarryOut) -> None:
         data_dir: DataDir = None,
     ) -> int:
         """Sum up messages, tokens, cost, charges and failures. Days are UTC."""
-        from application.usage_report import ReportRow, usage_report
+        from application.ledger.usage_report import ReportRow, usage_report
 
         _one_of(csv, json)
         times = optional_time("--from", from_), optional_time("--to", to)
@@ -120,8 +120,8 @@ def add_usage(app: App, open_ledger: OpenLedger, top_up: CarryOut) -> None:
 
 
 def _show(ledger: "Ledger", principal: str, json: bool) -> None:
-    from application.account_then import account_then
-    from application.statements import account_of
+    from application.ledger.account_then import account_then
+    from application.ledger.statements import account_of
 
     usage, _ = account_of(ledger.log, id_of(ledger.people, principal))
     account = account_then(usage, Names(ledger.people))

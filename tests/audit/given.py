@@ -7,8 +7,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from sqlite3 import connect
 
-from application.archive import Export
-from application.ledger import StoredEvent
+from application.ledger.archive import Export
+from application.ledger.ports import StoredEvent
 from infrastructure.audit.sealer import Witness
 from infrastructure.audit.trail import SqlAuditTrail, open_trail
 from infrastructure.database import sync_reader_engine

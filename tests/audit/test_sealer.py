@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from application.audit import Checkpoint, EventDamaged, HashesMissing, LogForked
-from application.ledger import StoredEvent
+from application.ledger.ports import StoredEvent
 from infrastructure.audit.merkle import Frontier, leaf_hash, leaf_of
 from infrastructure.audit.sealer import hash_of
 from infrastructure.audit.signing import KEY_FILE

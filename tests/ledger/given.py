@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from application.hold_check import Finding
-from application.ledger import Ledger
-from application.log_check import CheckResult, LogCheck
+from application.ledger.hold_check import Finding
+from application.ledger.log_check import CheckResult, LogCheck
+from application.ledger.ports import Ledger
 from application.ports import Append, Meta, Principal
 from domain.chat import STOPPED, Chat, Parameters
 from domain.usage import Usage

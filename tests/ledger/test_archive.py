@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from application.archive import BrokenArchive, Export, principal_lines
-from application.ledger import Imported, LogNotEmpty, NotInLog
-from application.replay import Replay
+from application.ledger.archive import BrokenArchive, Export, principal_lines
+from application.ledger.ports import Imported, LogNotEmpty, NotInLog
+from application.ledger.replay import Replay
 from infrastructure.database import sync_writer_engine
 from infrastructure.event_store.codec import codec
 from infrastructure.event_store.encryption import PlainNames

@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from application.folded import Folded
-from application.hold_check import Tally
-from application.log_check import LogCheck
+from application.ledger.folded import Folded
+from application.ledger.hold_check import Tally
+from application.ledger.log_check import LogCheck
 from application.ports import Meta
 from domain.chat import STOPPED, Chat, Parameters
 from domain.usage import Usage

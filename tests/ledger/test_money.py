@@ -6,10 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from application.ledger import NotInLog
+from application.ledger.ports import NotInLog
+from application.ledger.statements import account_of, statement
+from application.ledger.usage_report import By, ReportRow, usage_report
 from application.ports import Meta
-from application.statements import account_of, statement
-from application.usage_report import By, ReportRow, usage_report
 from domain.chat import Chat, Parameters
 from domain.usage import Usage
 from tests.ledger.given import HELD, Conversation, ledger, write

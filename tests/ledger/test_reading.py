@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from application.ledger import EventFilter, Ledger
+from application.ledger.ports import EventFilter, Ledger
 from application.ports import Append, Meta
 from domain.chat import Chat
 from infrastructure.event_store import people, stored

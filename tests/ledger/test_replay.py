@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from application.event_words import _WORDS, words_of
-from application.ledger import NotInLog
-from application.replay import Replay
+from application.ledger.event_words import _WORDS, words_of
+from application.ledger.ports import NotInLog
+from application.ledger.replay import Replay
 from infrastructure.event_store.codec import codec
 from tests.ledger.given import Conversation, edit, ledger, write_history
 

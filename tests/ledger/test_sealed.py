@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from application.event_view import EventView, view_of
-from application.ledger import EventFilter
-from application.log_check import LogCheck
+from application.ledger.event_view import EventView, view_of
+from application.ledger.log_check import LogCheck
+from application.ledger.ports import EventFilter
 from application.ports import Append, Meta
 from infrastructure.database import sync_reader_engine
 from infrastructure.event_store.codec import codec_of

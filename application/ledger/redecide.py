@@ -5,7 +5,7 @@ from typing import Any
 
 from eventsourcing.domain import Aggregate
 
-from application.event_fields import payload_fields
+from application.ledger.event_fields import payload_fields
 from domain.chat import STOPPED, Chat
 from domain.refusal import Refusal
 from domain.usage import Usage

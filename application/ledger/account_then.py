@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from application.event_words import Named
+from application.ledger.event_words import Named
 from application.queries import decimal_of
 from domain.usage import Kind, Usage
 

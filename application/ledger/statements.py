@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
-from application.folded import applied
-from application.ledger import EventFilter, LogReading, NotInLog
+from application.ledger.folded import applied
+from application.ledger.ports import EventFilter, LogReading, NotInLog
 from application.ports import Recorded
 from application.queries import decimal_of
 from domain.usage import Price, Usage

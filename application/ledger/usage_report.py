@@ -6,8 +6,8 @@ from uuid import UUID
 
 import msgspec
 
-from application.event_words import Named
-from application.ledger import EventFilter, LogReading
+from application.ledger.event_words import Named
+from application.ledger.ports import EventFilter, LogReading
 from application.ports import Recorded
 from application.queries import decimal_of
 from domain.chat import Chat

@@ -10,11 +10,11 @@ from uuid import UUID
 
 import msgspec
 
-from application.account_then import AccountThen, account_then
-from application.event_fields import topic_of
-from application.event_words import Named, words_of
-from application.folded import applied
-from application.ledger import EventFilter, LogReading, NotInLog
+from application.ledger.account_then import AccountThen, account_then
+from application.ledger.event_fields import topic_of
+from application.ledger.event_words import Named, words_of
+from application.ledger.folded import applied
+from application.ledger.ports import EventFilter, LogReading, NotInLog
 from application.ports import Recorded
 from application.queries import decimal_of
 from domain.chat import Chat, Role, Status

@@ -12,7 +12,13 @@ from uuid import UUID
 
 import msgspec
 
-from application.ledger import KnownPrincipal, LogReading, NotInLog, StoredEvent, UnreadableRow
+from application.ledger.ports import (
+    KnownPrincipal,
+    LogReading,
+    NotInLog,
+    StoredEvent,
+    UnreadableRow,
+)
 from application.ports import Recorded
 from domain.chat import Chat
 from domain.refusal import Refusal

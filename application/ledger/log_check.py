@@ -11,12 +11,12 @@ from uuid import UUID
 import msgspec
 from eventsourcing.domain import Aggregate
 
-from application.event_fields import personal_fields, personal_of
-from application.folded import Folded, Inapplicable, applied
-from application.hold_check import Finding, HoldCheck
-from application.ledger import EventFilter, LogReading, StoredEvent, UnreadableRow
+from application.ledger.event_fields import personal_fields, personal_of
+from application.ledger.folded import Folded, Inapplicable, applied
+from application.ledger.hold_check import Finding, HoldCheck
+from application.ledger.ports import EventFilter, LogReading, StoredEvent, UnreadableRow
+from application.ledger.redecide import decide_again, difference
 from application.ports import Recorded
-from application.redecide import decide_again, difference
 from domain.chat import Chat, OpenReply
 from domain.refusal import Refusal
 from domain.usage import Usage

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import msgspec
 
-from application.event_fields import payload_of, personal_of
-from application.event_words import Named
-from application.ledger import LogReading, StoredEvent, UnreadableRow
+from application.ledger.event_fields import payload_of, personal_of
+from application.ledger.event_words import Named
+from application.ledger.ports import LogReading, StoredEvent, UnreadableRow
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
