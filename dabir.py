@@ -312,6 +312,7 @@ async def compose(
             "model": lambda: None if gateway.ready else "the model gateway is loading",
             "views": lambda: _behind(lag()),
         },
+        notices={"set_aside": lambda: views.set_aside},
         metrics=metrics.render,
     )
     metrics.watch_views(lag, lambda: views.set_aside)

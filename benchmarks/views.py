@@ -1,4 +1,4 @@
-"""How fast the views are built, and what a query costs: `python -m benchmarks.views [events]`.
+"""What a query of the views costs: `python -m benchmarks.views [events]`.
 
 The log is filled with conversations of ten turns, all their owners' chats alike. A query's cost
 is the CPU time of the whole process, its hop to a thread included.
@@ -20,7 +20,6 @@ from application.queries import ListChats, ListMessages, SearchMessages
 from domain.chat import Chat, MessageUsage, Parameters
 from domain.usage import Consumption, Price, Quote, Usage
 from infrastructure.event_store.store import SqlEventStore
-from infrastructure.projections.rebuild import rebuild_in
 from infrastructure.projections.views import SqlViews
 from infrastructure.system import SystemClock
 
@@ -77,23 +76,12 @@ async def main(events: int) -> None:
         data_dir, clock = Path(folder), SystemClock()
         store = await SqlEventStore.open(f"sqlite:///{data_dir / 'events.db'}", clock=clock)
         owner = await fill(store, events)
-        await rebuilt(store, data_dir)
         views = await SqlViews.open(
             data_dir, store, clock=clock, anon_limit=20, starting_balance=0, currency="USD"
         )
         await queried(views, owner)
         await views.close()
         await store.close()
-
-
-async def rebuilt(store: SqlEventStore, data_dir: Path) -> None:
-    wall, cpu = time.perf_counter(), time.process_time()
-    path = data_dir / "views-0.db"
-    position = await rebuild_in(path, store)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    size = path.stat().st_size / position
-    print(f"rebuild: {position} events in {wall:.1f} s, {position / wall:.0f} events/s")
-    print(f"         {cpu / position * 1e6:.1f} µs of CPU and {size:.0f} bytes of file an event")
 
 
 async def queried(views: SqlViews, owner: UUID) -> None:

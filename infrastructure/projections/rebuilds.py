@@ -133,6 +133,7 @@ class Rebuilds:
             with self._writing.begin() as connection:
                 build_is_ready(connection, VIEWS_VERSION)
         self._hand_over(build.generation, path, advance)
+        remove_leftovers(self._data_dir)
         return Rebuilt(build.generation, position, max(0, build.head - first), seconds)
 
     def _catch_up(self, path: Path, advance: Advance) -> int:
@@ -161,7 +162,6 @@ class Rebuilds:
                     with self._writing.begin() as connection:
                         take_over(connection, VIEWS_VERSION, generation)
                     self._remove_older()
-                    remove_leftovers(self._data_dir)
                     return
                 if time.monotonic() > until:
                     raise NotTakenOver(

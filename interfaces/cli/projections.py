@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
+from interfaces.cli.arguments import AsJson, DataDir
 from interfaces.cli.exit_codes import FAULTS_FOUND
 from interfaces.cli.output import Advance, print_facts, print_json, print_table, progress, say
 
@@ -14,11 +15,6 @@ if TYPE_CHECKING:
     from application.projections import BuildStatus, Projections, Rebuilt, ViewsStatus
 
 OpenProjections: TypeAlias = "Callable[[Path | None], AbstractContextManager[Projections]]"
-
-DataDir = Annotated[
-    Path | None, Parameter(help="The folder that keeps everything.", show_default=False)
-]
-Json = Annotated[bool, Parameter(name="--json", help="For machines.", negative=())]
 
 
 def add_projections(app: App, open_projections: OpenProjections) -> None:
@@ -28,7 +24,7 @@ def add_projections(app: App, open_projections: OpenProjections) -> None:
     app.command(group)
 
     @group.command(name="status")
-    def status_command(*, json: Json = False, data_dir: DataDir = None) -> int:
+    def status_command(*, json: AsJson = False, data_dir: DataDir = None) -> int:
         """Show the live generation, how far it is, what it set aside, and a build under way."""
         with open_projections(data_dir) as projections:
             status = projections.status()
@@ -39,19 +35,19 @@ def add_projections(app: App, open_projections: OpenProjections) -> None:
         return 0
 
     @group.command(name="rebuild")
-    def rebuild_command(*, json: Json = False, data_dir: DataDir = None) -> int:
+    def rebuild_command(*, json: AsJson = False, data_dir: DataDir = None) -> int:
         """Build a new generation from the log, beside a running server, and turn to it."""
         with open_projections(data_dir) as projections:
             return _build(projections.rebuild, json)
 
     @group.command(name="resume")
-    def resume_command(*, json: Json = False, data_dir: DataDir = None) -> int:
+    def resume_command(*, json: AsJson = False, data_dir: DataDir = None) -> int:
         """Go on with a build that was broken off."""
         with open_projections(data_dir) as projections:
             return _build(projections.resume, json)
 
     @group.command(name="cancel")
-    def cancel_command(*, json: Json = False, data_dir: DataDir = None) -> int:
+    def cancel_command(*, json: AsJson = False, data_dir: DataDir = None) -> int:
         """Take back a build that was broken off; the live views stay as they are."""
         with open_projections(data_dir) as projections:
             generation = projections.cancel()
@@ -62,7 +58,7 @@ def add_projections(app: App, open_projections: OpenProjections) -> None:
         return 0
 
     @group.command(name="verify")
-    def verify_command(*, json: Json = False, data_dir: DataDir = None) -> int:
+    def verify_command(*, json: AsJson = False, data_dir: DataDir = None) -> int:
         """Build aside from the log and compare row by row; exits with 1 on any difference."""
         from application.projections import EventNotApplied
 

@@ -11,11 +11,14 @@ _UNCACHED = {"cache-control": "no-store"}
 
 
 def health_routes(
-    checks: Mapping[str, Callable[[], str | None]], metrics: Callable[[], bytes]
+    checks: Mapping[str, Callable[[], str | None]],
+    notices: Mapping[str, Callable[[], int]],
+    metrics: Callable[[], bytes],
 ) -> list[HTTPRouteHandler]:
     """`checks` by name: each returns at once, None when all is well, else the reason.
 
-    `metrics` renders everything in Prometheus' text format.
+    `notices` are counts of what somebody should look at, though requests may be sent: shown above
+    zero. `metrics` renders everything in Prometheus' text format.
     """
 
     @get("/healthz", tags=["operations"], summary="Whether the process is alive")
@@ -29,7 +32,8 @@ def health_routes(
         if reasons:
             body: dict[str, Any] = {"status": "unavailable", "reasons": reasons}
             return Response(body, status_code=503, headers=_UNCACHED)
-        return Response({"status": "ready"}, headers=_UNCACHED)
+        noticed = {name: count for name, notice in notices.items() if (count := notice())}
+        return Response({"status": "ready", **noticed}, headers=_UNCACHED)
 
     @get("/metrics", tags=["operations"], summary="Figures for Prometheus")
     async def metrics_page() -> Response[bytes]:

@@ -22,13 +22,14 @@ def build_http_routes(
     usage_commands: UsageCommands,
     views: Views,
     checks: Mapping[str, Callable[[], str | None]],
+    notices: Mapping[str, Callable[[], int]],
     metrics: Callable[[], bytes],
 ) -> list[ControllerRouterHandler]:
-    """`checks` and `metrics` are those of `health_routes`."""
+    """`checks`, `notices` and `metrics` are those of `health_routes`."""
     administration = AccountAdministration(callers, principals, usage_commands, views)
     return [
         *page_routes(),
-        *health_routes(checks, metrics),
+        *health_routes(checks, notices, metrics),
         anonymous_route(identity, callers),
         admin_router(administration),
     ]

@@ -11,8 +11,8 @@ import aiohttp
 
 from application.ports import Recorded
 from infrastructure.event_store.store import SqlEventStore
-from infrastructure.projections.rebuild import differing_tables, rebuild_in
 from infrastructure.system import SystemClock
+from tests.projections.live_build import differing_tables, rebuild_in
 from tests.service import Service
 from tests.upstream import Upstream
 

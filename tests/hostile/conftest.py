@@ -1,15 +1,6 @@
-from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
-
-from tests.upstream import Upstream
-
-
-@pytest.fixture(scope="session")
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as upstream:
-        yield upstream
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ def test_health_metrics_and_readiness_with_reasons() -> None:
             alive = await http.get("/healthz")
             assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
             assert (await http.get("/readyz")).json() == {"status": "ready"}
+            node.notices["set_aside"] = lambda: 2
+            assert (await http.get("/readyz")).json() == {"status": "ready", "set_aside": 2}
             node.checks["views"] = lambda: "1200 events behind"
             node.checks["store"] = lambda: None
             unready = await http.get("/readyz")

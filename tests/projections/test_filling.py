@@ -22,10 +22,10 @@ from infrastructure.event_store.stored import StoredLog
 from infrastructure.projections import checkpoint
 from infrastructure.projections import filling as filling_module
 from infrastructure.projections.filling import Filling
-from infrastructure.projections.rebuild import differing_tables, rebuild_in
 from infrastructure.projections.views import SqlViews
 from tests.projections.given import NOW
 from tests.projections.history import History
+from tests.projections.live_build import differing_tables, rebuild_in
 from tests.projections.test_views import PATIENCE, append, opened_log, play
 
 ROOT = Path(__file__).parents[2]

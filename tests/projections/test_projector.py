@@ -17,10 +17,10 @@ from infrastructure.projections import chat_list, message_queries, search
 from infrastructure.projections.all_views import VIEWS
 from infrastructure.projections.checkpoint import PositionMoved
 from infrastructure.projections.projector import PoisonEvent, Projector
-from infrastructure.projections.rebuild import differing_tables
 from infrastructure.projections.view import Handlers, Storage
 from tests.projections.given import Given, given_views
 from tests.projections.history import History
+from tests.projections.live_build import differing_tables
 
 EVENTS = [
     event

@@ -27,11 +27,11 @@ from infrastructure.event_store.store import SqlEventStore
 from infrastructure.projections import rebuilds as rebuilds_module
 from infrastructure.projections.desk import SqlProjections
 from infrastructure.projections.generation import VIEWS_VERSION, Following
-from infrastructure.projections.rebuild import differing_tables, rebuild_in
 from infrastructure.projections.rebuilds import Rebuilds
 from infrastructure.projections.views import SqlViews
 from tests.projections.given import NOW
 from tests.projections.history import History
+from tests.projections.live_build import differing_tables, rebuild_in
 from tests.projections.test_filling import lived
 from tests.projections.test_views import PATIENCE, append, new_chat, play
 

@@ -17,10 +17,10 @@ from domain.chat import Chat, ChatNotFound
 from domain.usage import Usage
 from infrastructure.event_store.store import SqlEventStore
 from infrastructure.projections.generation import VIEWS_VERSION
-from infrastructure.projections.rebuild import differing_tables, rebuild_in
 from infrastructure.projections.views import SqlViews
 from tests.projections.given import META, NOW
 from tests.projections.history import History
+from tests.projections.live_build import differing_tables, rebuild_in
 
 PATIENCE = 30.0
 """Seconds; reached only where something is wrong."""

@@ -164,6 +164,7 @@ class Node:
     messages: MessageCommands
     replies: Replies
     checks: dict[str, Callable[[], str | None]]
+    notices: dict[str, Callable[[], int]]
 
     async def caller(self, *, sub: str = "", anon_id: str = "") -> Caller:
         credentials = Credentials(token(sub) if sub else None, anon_id or None, "127.0.0.1")
@@ -297,6 +298,7 @@ async def _compose(
         open_sockets=OpenConnections(),
     )
     node.checks = {}
+    node.notices = {}
     routes = build_http_routes(
         callers=Callers(identity, (), ids, UNLIMITED),
         identity=identity,
@@ -304,6 +306,7 @@ async def _compose(
         usage_commands=UsageCommands(turns, accounts, clock),
         views=views,
         checks=node.checks,
+        notices=node.notices,
         metrics=lambda: b"dabir_sockets 0.0\n",
     )
     app = Litestar(

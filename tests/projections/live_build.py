@@ -1,6 +1,6 @@
 """Building the views in a file of their own by the code of the live ones, and nothing else.
 
-It is slow, and what a fast filling is measured by.
+It is slow, and what a fast filling must equal.
 """
 
 import asyncio
