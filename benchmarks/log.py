@@ -1,8 +1,9 @@
 """How many events a second the log takes: `python -m benchmarks.log [committers] [seconds]`.
 
-Twice: the log alone, with appends that were decided beforehand, and with the deciding. An append
-is what a send or an answer is, with command key, lease and the reply's row; each is flushed to
-disk (`synchronous=FULL`) before it counts.
+Twice: the log alone, with appends that were decided beforehand, and with the deciding. Both without
+and with a master key, where each conversation needs two keys of its own. An append is what a send
+or an answer is, with command key, lease and the reply's row; each is flushed to disk
+(`synchronous=FULL`) before it counts.
 """
 
 import asyncio
@@ -20,6 +21,10 @@ from uuid_utils.compat import uuid7
 from application.ports import Append, CommandKey, CommandRecord, Lease, Meta, ReplyOpened
 from domain.chat import Chat, Parameters
 from domain.usage import Consumption, Price, Quote, Usage
+from infrastructure.data_folder import LOG_FILE
+from infrastructure.event_store.encryption import vault_of
+from infrastructure.event_store.keyring import FILE_NAME, Keyring
+from infrastructure.event_store.master_key import MasterKey
 from infrastructure.event_store.store import SqlEventStore
 
 PRICE = Price(150_000_000, 600_000_000, "benchmark")
@@ -99,8 +104,11 @@ async def measure(what: str, work: Callable[[], Awaitable[list[int]]]) -> None:
     print(f"{what}: {events / took:,.0f} events/s, {used / events * 1e6:.0f} µs of CPU an event")
 
 
-async def benchmark(path: Path, committers: int, seconds: float) -> None:
-    store = await SqlEventStore.open(f"sqlite:///{path}", clock=UtcClock())
+async def benchmark(folder: Path, committers: int, seconds: float, *masters: str) -> None:
+    print("sealed" if masters else "unsealed")
+    keyring = Keyring(folder / FILE_NAME, [MasterKey(master) for master in masters])
+    url = f"sqlite:///{folder / LOG_FILE}"
+    store = await SqlEventStore.open(url, clock=UtcClock(), vault=vault_of(keyring))
     lease = await store.leases.acquire(uuid7(), timedelta(hours=1))
     shares = [
         [Conversation(lease).send(uuid7()) for _ in range(DECIDED_BEFOREHAND // committers)]
@@ -117,6 +125,7 @@ async def benchmark(path: Path, committers: int, seconds: float) -> None:
         lambda: asyncio.gather(*(converse(store, lease, until) for _ in range(committers))),
     )
     await store.close()
+    keyring.close()
 
 
 def _cpu() -> float:
@@ -127,8 +136,9 @@ def _cpu() -> float:
 def main() -> None:
     committers = int(sys.argv[1]) if len(sys.argv) > 1 else 64
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 5.0
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(benchmark(Path(folder) / "events.db", committers, seconds))
+    for masters in ((), ("a-master-key-of-the-benchmark-and-nobody-else",)):
+        with tempfile.TemporaryDirectory() as folder:
+            asyncio.run(benchmark(Path(folder), committers, seconds, *masters))
 
 
 if __name__ == "__main__":

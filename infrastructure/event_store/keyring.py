@@ -131,11 +131,16 @@ class Keyring:
         """Make the keys that never were, on the disk when this returns. Blocks."""
         with self._reading.begin() as connection:
             known = set(connection.scalars(_known, {"ids": list(stream_ids)}).all())
-        if new := [stream_id for stream_id in stream_ids if stream_id not in known]:
-            with self._writing.begin() as connection:
-                # Another process may have come first.
-                known = set(connection.scalars(_known, {"ids": new}).all())
-                self._make(connection, [each for each in new if each not in known])
+        new = [stream_id for stream_id in stream_ids if stream_id not in known]
+        if not new:
+            return
+        with self._writing.begin() as connection:
+            # Another process may have come first.
+            known = set(connection.scalars(_known, {"ids": new}).all())
+            made = self._make(connection, [each for each in new if each not in known])
+        with self._lock:
+            for stream_id, key in made.items():
+                self._ready.put(stream_id, AESGCM(key))
 
     def key_of(self, stream_id: UUID) -> AESGCM | None:
         """None where it was dropped. Raises KeyError where there never was one."""
@@ -270,18 +275,17 @@ class Keyring:
             raise KeyError(stream_id)
         return row.wrapped and self._masters[row.master].unwrap(row.wrapped, stream_id)
 
-    def _make(self, connection: Connection, stream_ids: Sequence[UUID]) -> None:
-        assert self._current is not None
-        if stream_ids:
+    def _make(self, connection: Connection, stream_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+        current = self._current
+        assert current is not None
+        made = {stream_id: os.urandom(KEY_BYTES) for stream_id in stream_ids}
+        if made:
             rows = [
-                {
-                    "stream_id": stream_id,
-                    "master": self._current.id,
-                    "wrapped": self._current.wrap(os.urandom(KEY_BYTES), stream_id),
-                }
-                for stream_id in stream_ids
+                {"stream_id": each, "master": current.id, "wrapped": current.wrap(key, each)}
+                for each, key in made.items()
             ]
             connection.execute(insert(keys), rows)
+        return made
 
     def _require_masters(self, path: Path) -> None:
         sample = select(keys.c.stream_id, keys.c.wrapped).where(keys.c.wrapped.is_not(None))
