@@ -151,10 +151,14 @@ class ChatCommands:
                         chat.claim(caller.principal.id, self._clock.now())
                         chats.append(chat)
             result = ClaimedChats(command.anon_id, [chat.id for chat in chats])
-            record = attempt.record(result) if chats else None
+            # Without the visitor's id, which goes when the visitor is erased.
+            kept = msgspec.structs.replace(result, anon_id="")
+            record = attempt.record(kept) if chats else None
             return Decision(Append(aggregates=chats, meta=attempt.meta, command=record), result)
 
-        return await self._turns.carry_out(caller, command, None, ClaimedChats, decide)
+        outcome = await self._turns.carry_out(caller, command, None, ClaimedChats, decide)
+        result = msgspec.structs.replace(outcome.result, anon_id=command.anon_id)
+        return msgspec.structs.replace(outcome, result=result)
 
     def _decided(self, attempt: Attempt, chat: Chat) -> Decision[Changed]:
         result = Changed(chat.id, bool(chat.pending_events))

@@ -117,8 +117,10 @@ class Erasure:
         chat_ids = await self._log.chats_of(principal)
         steps = 2 * len(chat_ids) + 1
         for done, chat_id in enumerate(chat_ids, 1):
-            await self._insist(partial(self._end_chat, chat_id, meta))
+            await self._insist(partial(self._end_chat, chat_id, principal, meta))
             advance(done, steps)
+        # Without those that somebody has claimed meanwhile; of what has ended nothing can be.
+        chat_ids = await self._log.chats_of(principal)
         position = await self._insist(partial(self._end_account, principal, len(chat_ids), meta))
         wiped = await self._log.wipe(
             principal,
@@ -157,9 +159,11 @@ class Erasure:
             return kind is not None or bool(chats)
         return not usage.state.erased
 
-    async def _end_chat(self, chat_id: UUID, meta: Meta) -> int:
+    async def _end_chat(self, chat_id: UUID, principal: UUID, meta: Meta) -> int:
         """Append the chat's last event; a reply under way ends as in a deletion."""
         chat = await self._store.load(Chat, chat_id, fresh=True)
+        if chat.state.owner != principal:
+            return await self._store.head()
         reply = chat.erase(self._clock.now())
         if reply is None:
             return await self._store.append(Append(aggregates=(chat,), meta=meta))

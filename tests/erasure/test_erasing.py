@@ -2,10 +2,11 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -166,6 +167,41 @@ def test_who_pays_in_a_chat_that_was_given_away_is_not_erased_before_that_ends(
             with pytest.raises(PaysForAnother):
                 await folder.erase(visitor.id)
             assert list(await folder.erasure.unfinished()) == [visitor.id]
+
+    asyncio.run(scenario())
+
+
+def test_a_chat_that_is_claimed_in_the_midst_of_it_is_left_to_its_new_owner(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as folder, opened(tmp_path) as server:
+            visitor = await folder.store.principals.resolve("anonymous", "visitor-of-the-tests")
+            for n in range(2):
+                await conversation(folder.store, visitor.id, visitor.id, f"{WORDS} {n}")
+            last = (await folder.log.chats_of(visitor.id))[-1]
+            chats_of = folder.log.chats_of
+            looks: list[Sequence[UUID]] = []
+
+            async def claimed_after_the_first_look(principal: UUID) -> Sequence[UUID]:
+                found = await chats_of(principal)
+                if not looks:
+                    chat = await server.store.load(Chat, last)
+                    chat.claim(uuid4(), NOW)
+                    await server.store.append(Append(aggregates=[chat], meta=META))
+                looks.append(found)
+                return found
+
+            folder.log.chats_of = claimed_after_the_first_look  # type: ignore[method-assign]
+            await folder.erase(visitor.id)
+            kept = await folder.store.load(Chat, last, fresh=True)
+            assert not kept.state.deleted
+            contents = [
+                each.event.content
+                for each in await folder.store.read_stream(last)
+                if isinstance(each.event, Chat.MessageSent)
+            ]
+            assert all(contents)
 
     asyncio.run(scenario())
 

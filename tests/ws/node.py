@@ -163,6 +163,7 @@ class Node:
     sockets: ChatSockets
     messages: MessageCommands
     replies: Replies
+    folder: Path
     checks: dict[str, Callable[[], str | None]]
     notices: dict[str, Callable[[], int]]
 
@@ -297,6 +298,7 @@ async def _compose(
         limits=UNLIMITED,
         open_sockets=OpenConnections(),
     )
+    node.folder = folder
     node.checks = {}
     node.notices = {}
     routes = build_http_routes(

@@ -1,6 +1,7 @@
 """Each request of the table, and how it is answered."""
 
 import asyncio
+import sqlite3
 from typing import Any
 from uuid import uuid4
 
@@ -294,6 +295,12 @@ def test_a_visitor_who_signs_in_takes_the_chats_along() -> None:
             assert again["chat_ids"] == []
             other = await user.ask("claim_anonymous", {"anon_id": "visitor-2"})
             assert other["error"]["code"] == "VALIDATION_ERROR"
+
+            # The visitor's id is on nobody else's rows, where erasing the visitor would leave it.
+            with sqlite3.connect(node.folder / "events.db") as log:
+                results = [result for (result,) in log.execute("SELECT result FROM commands")]
+            assert results
+            assert not any(b"visitor-1" in result for result in results)
 
     asyncio.run(check())
 
