@@ -2,10 +2,13 @@
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import socketio
 
+from application.ports import Append, Meta
+from domain.usage import Usage
 from interfaces.ws import expiry
 from tests.ws.node import Client, connected, serving, token, until
 
@@ -139,6 +142,25 @@ def test_a_socket_whose_token_runs_out_is_told_and_disconnected(
             assert len(idle.payloads("assistant_error")) == 1
             assert (await visitor.ask("list_chats"))["total"] == 0
             assert node.notebook.sockets == 1
+
+    asyncio.run(check())
+
+
+def test_sockets_of_who_was_erased_are_closed() -> None:
+    async def check() -> None:
+        async with (
+            serving() as node,
+            connected(node, {"token": token("ada")}) as ada,
+            connected(node, {"token": token("bob")}) as bob,
+        ):
+            await ada.ask("create_chat", {"title": "Before"})
+            principal = await node.store.principals.find("user", "ada")
+            assert principal is not None
+            account = Usage.open(principal.id, "user", "USD", node.clock.now())
+            account.erase(0, node.clock.now())
+            await node.store.append(Append(aggregates=[account], meta=Meta(uuid4())))
+            await until(lambda: not ada.socket.connected)
+            assert (await bob.ask("list_chats"))["total"] == 0
 
     asyncio.run(check())
 
