@@ -111,6 +111,9 @@ async def _life(seeds: range, world: World, summary: Summary, tell: bool) -> Non
             raise FailedRunError(
                 seeds[0], BrokenPromiseError(f"views differ from a replay: {different}")
             )
+        for command in (("replay", "--check"), ("audit", "verify")):
+            if doubts := world.doubts_of(*command):
+                raise FailedRunError(seeds[0], BrokenPromiseError(f"{command}: {doubts}"))
 
 
 async def _run(plan: Plan, world: World) -> Report:

@@ -157,6 +157,11 @@ class World:
         """What the server itself called a fault since its last start."""
         return [line for line in list(self._service.log) if '"level": "error"' in line]
 
+    def doubts_of(self, *command: str) -> str | None:
+        """What an operator's check of the log finds; None where all is well."""
+        done = self._service.dabir(*command)
+        return None if done.returncode == 0 else f"{done.returncode} {done.stdout}{done.stderr}"
+
     async def differences_from_a_replay(self) -> list[str]:
         """Tables in which the views differ from those that the whole log makes. Server down."""
         assert self._log is not None
