@@ -30,7 +30,13 @@ SOCKETS_CLOSE_WITHIN = 0.3
 
 
 def main() -> None:
-    sys.exit(run(build_app(serve, mint, operator_commands())))
+    sys.exit(run(build_app(serve, mint, operator_commands()), outside_cause=outside_cause))
+
+
+def outside_cause(error: Exception) -> str | None:
+    from infrastructure import database
+
+    return database.outside_cause(error)
 
 
 def mint(flags: MintFlags) -> str:
@@ -238,6 +244,8 @@ async def compose(
         replies.lose_all,
         lambda reply_id: replies.cut(reply_id, "deleted"),
     )
+    # A reply that says nothing is not checkpointed, so that nothing else would tell it.
+    store.when_erased(lambda chat_id: replies.cut_in(chat_id, "deleted"))
     recovery = Recovery(store, turns, gateway, clock, observer, replies.owns, replies.abandoned)
     await lease.take()
     closing.push_async_callback(lease.give_up)

@@ -62,7 +62,7 @@ def open_ledger(data_dir: Path | None) -> "Iterator[Ledger]":
     from application.ledger.ports import Ledger
     from infrastructure.database import sync_reader_engine
     from infrastructure.event_store.codec import codec_of
-    from infrastructure.event_store.encryption import LockedForm, vault_of
+    from infrastructure.event_store.encryption import LockedForm, LockedNames, vault_of
     from infrastructure.event_store.people import StoredPeople
     from infrastructure.event_store.stored import StoredLog
 
@@ -70,10 +70,11 @@ def open_ledger(data_dir: Path | None) -> "Iterator[Ledger]":
     with ExitStack() as closing:
         keyring = opened_keyring(settings, closing)
         vault = vault_of(keyring)
-        form = vault.form if keyring.seals else LockedForm()
+        sealing = keyring.seals
+        form, names = (vault.form, vault.names) if sealing else (LockedForm(), LockedNames())
         reading = sync_reader_engine(f"sqlite:///{log_path(settings)}")
         closing.callback(reading.dispose)
-        yield Ledger(StoredLog(reading, codec_of(form)), StoredPeople(reading, vault.names))
+        yield Ledger(StoredLog(reading, codec_of(form)), StoredPeople(reading, names))
 
 
 @contextmanager
@@ -187,13 +188,21 @@ def open_backups(data_dir: Path | None) -> "Iterator[Backups]":
 
 
 @contextmanager
-def open_restore(data_dir: Path | None) -> "Iterator[Backups]":
+def open_restore(data_dir: Path | None, keys_lost: bool) -> "Iterator[Backups]":
+    """Raises BackupRefused where the list of who was erased is missing by mistake."""
+    from application.backup import BackupRefused
     from infrastructure.backup import SqliteBackups
     from infrastructure.data_folder import LOG_FILE, only_server_of
+    from infrastructure.event_store.keyring import FILE_NAME
 
     settings = settings_for(data_dir)
     with ExitStack() as closing:
         closing.enter_context(only_server_of(settings.data_dir))
+        if not keys_lost and not (settings.data_dir / FILE_NAME).exists():
+            raise BackupRefused(
+                f"{settings.data_dir} has no {FILE_NAME}, which knows who was erased since the "
+                "backup and how much was sealed. Put it there; if it is lost, give --keys-lost."
+            )
         keyring = opened_keyring(settings, closing)
 
         def erase_again(folder: Path) -> "Sequence[UUID]":

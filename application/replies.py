@@ -95,6 +95,12 @@ class Replies:
             running.cut = why
             running.over.set()
 
+    def cut_in(self, chat_id: UUID, why: Cut) -> None:
+        """As `cut`, for whatever this node answers in a chat."""
+        for reply_id, running in self._running.items():
+            if running.live.started.chat_id == chat_id:
+                self.cut(reply_id, why)
+
     async def settle_deleted(self, usage: Usage, reply_id: UUID, chat_id: UUID) -> bytes | None:
         """End the hold of a reply whose chat is being deleted, by what was delivered.
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from application.errors import LeaseLost, VersionConflict
+from application.errors import LeaseLost, PrincipalErased, VersionConflict
 from application.live_replies import Ending, LeaseHolder, StartedReply
 from application.ports import Append, Clock, EventStore, Meta, Models, ProviderUsage
 from application.queries import MessageView
@@ -98,25 +98,25 @@ class ReplyEndings:
                         message_usage,
                         at,
                     )
-            except (ReplyNotOpen, HoldNotOpen) as ended:
+                # The append's position is that of its last event, which is the account's.
+                behind = len(usage.pending_events)
+                position = await self._store.append(
+                    Append(
+                        aggregates=(chat, usage),
+                        meta=begun.meta,
+                        lease=self._leases.lease,
+                        closes=started.reply_id,
+                        address_refund=begun.address if refunds else None,
+                    )
+                )
+            except (ReplyNotOpen, HoldNotOpen, PrincipalErased) as ended:
                 if not fresh:
                     raise VersionConflict("what this process remembers may be old") from ended
                 return await self._ended_elsewhere(begun, answer, chat, text)
-            # The append's position is that of its last event, which is the account's.
-            behind = len(usage.pending_events)
-            position = await self._store.append(
-                Append(
-                    aggregates=(chat, usage),
-                    meta=begun.meta,
-                    lease=self._leases.lease,
-                    closes=started.reply_id,
-                    address_refund=begun.address if refunds else None,
-                )
-            )
         return _ending(begun.started, answer, chat, text, message_usage, position - behind, at)
 
     async def _ended_elsewhere(self, begun: Begun, answer: Answer, chat: Chat, text: str) -> Ending:
-        """The chat was deleted, or a reaper took the reply for an orphan."""
+        """The chat was deleted or erased, or a reaper took the reply for an orphan."""
         if not chat.state.deleted:
             raise LeaseLost("another node has ended this reply")
         head = await self._store.head()

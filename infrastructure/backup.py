@@ -41,11 +41,14 @@ class SqliteBackups:
         log = self._data_dir / LOG_FILE
         if not log.exists():
             raise BackupRefused(f"{self._data_dir} holds no log.")
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise BackupRefused(f"{folder} is not empty.")
         copy = folder / LOG_FILE
-        descriptor = os.open(copy, os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise BackupRefused(f"{folder} is not empty.")
+            descriptor = os.open(copy, os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            raise BackupRefused(f"{folder} cannot be used: {error.strerror}.") from None
         os.close(descriptor)
         _copy(log, copy)
         manifest = _manifest_of(copy)

@@ -5,9 +5,11 @@ outside of it) and would be deferred (a read that turns into a write fails at on
 time-out says).
 """
 
+import sqlite3
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import OperationalError
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -23,6 +25,23 @@ CHECKPOINT_PAGES = 8192
 """How far the write-ahead log grows before it is folded back: 32 MB."""
 
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
+
+
+_OUTSIDE = {
+    sqlite3.SQLITE_BUSY: "another process keeps the database locked. Try again.",
+    sqlite3.SQLITE_READONLY: "the database cannot be written here, which reading it needs too.",
+    sqlite3.SQLITE_CANTOPEN: "the database cannot be opened here, or not be written.",
+    sqlite3.SQLITE_FULL: "the disk is full.",
+}
+
+
+def outside_cause(error: Exception) -> str | None:
+    """What kept the database from being used, where it is no fault of the program; else None."""
+    cause = error.orig if isinstance(error, OperationalError) else error
+    if not isinstance(cause, sqlite3.OperationalError):
+        return None
+    # The lower byte is the kind, what is above it tells more.
+    return _OUTSIDE.get(cause.sqlite_errorcode & 0xFF)
 
 
 def sync_writer_engine(

@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from application.errors import PrincipalErased
+from domain.refusal import Refusal
 from infrastructure.event_store.keyring import Keyring
 from infrastructure.event_store.master_key import NONCE_BYTES
 from infrastructure.event_store.personal import (
@@ -60,6 +61,10 @@ class SealedForm:
             raise UnreadablePersonal(f"stream {stream_id} has no key") from None
         except (InvalidTag, ValueError):
             raise UnreadablePersonal(f"{topic} {version} of {stream_id} does not open") from None
+
+
+class NamesLocked(Refusal):
+    """It takes the master key to say who somebody is."""
 
 
 class LockedForm:
@@ -130,6 +135,18 @@ class SealedNames(PlainNames):
         except (InvalidTag, ValueError, binascii.Error):
             # Somebody may be called so, from before there was a master key.
             return stored
+
+
+class LockedNames(PlainNames):
+    """For who has no master key: a sealed name cannot be told."""
+
+    def name_of(self, kind: str, stored: str) -> str:
+        """Raises NamesLocked."""
+        if stored.startswith(SEALED_NAME):
+            raise NamesLocked(
+                "The names are sealed: set DABIR_MASTER_KEY or DABIR_MASTER_KEY_FILE."
+            )
+        return stored
 
 
 class Vault:

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Engine, select, tuple_
 from application.ledger.ports import KnownPrincipal
 from application.ports import Principal
 from domain.usage import Kind
-from infrastructure.event_store.encryption import PlainNames
+from infrastructure.event_store.encryption import SEALED_NAME, NamesLocked, PlainNames
 from infrastructure.event_store.schema import principals
 from infrastructure.event_store.stored import BATCH
 
@@ -25,15 +25,24 @@ class StoredPeople:
         self._by_id: dict[UUID, Principal | None] = {}
 
     def find(self, kind: Kind, name: str) -> Principal | None:
+        """Raises NamesLocked."""
         spellings = self._names.spellings(kind, name)
-        return self._read((principals.c.kind == kind) & principals.c.name.in_(spellings))
+        found = self._read((principals.c.kind == kind) & principals.c.name.in_(spellings))
+        if found is None:
+            self._require_names()
+        return found
 
     def name_of(self, principal_id: UUID) -> Principal | None:
         if principal_id not in self._by_id:
-            self._by_id[principal_id] = self._read(principals.c.id == principal_id)
+            try:
+                known = self._read(principals.c.id == principal_id)
+            except NamesLocked:
+                known = None
+            self._by_id[principal_id] = known
         return self._by_id[principal_id]
 
     def all(self) -> Iterator[KnownPrincipal]:
+        """Raises NamesLocked."""
         page = query = select(*_columns).order_by(*_ORDER).limit(BATCH)
         while True:
             with self._reading.begin() as connection:
@@ -44,6 +53,14 @@ class StoredPeople:
             if len(rows) < BATCH:
                 return
             page = query.where(tuple_(*_ORDER) > (rows[-1].created_at, rows[-1].id))
+
+    def _require_names(self) -> None:
+        """Where names are locked, not even that nobody is called so can be told."""
+        sealed = principals.c.name.startswith(SEALED_NAME)
+        with self._reading.begin() as connection:
+            row = connection.execute(select(*_columns).where(sealed).limit(1)).one_or_none()
+        if row is not None:
+            self._names.name_of(row.kind, row.name)
 
     def _read(self, condition: ColumnElement[bool]) -> Principal | None:
         with self._reading.begin() as connection:

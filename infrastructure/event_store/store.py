@@ -1,7 +1,7 @@
 """The event store: what `application.ports.EventStore` asks for, on SQLAlchemy Core."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
 from uuid import UUID
@@ -74,6 +74,7 @@ class SqlEventStore:
         self._last_appends: Recent[UUID, int] = Recent(REMEMBERED, self._forget_append)
         self._forgotten_append = 0
         self._vault = vault
+        self._tell_erased: Callable[[UUID], None] = lambda chat_id: None
         self._open_replies = OpenReplies(readers, self._writer, clock, vault.form)
         self.principals = SqlPrincipals(readers, self._writer, clock, vault.names)
         self.leases = Leases(self._writer, clock)
@@ -215,6 +216,10 @@ class SqlEventStore:
         """
         return self._last_appends.get(principal) or self._forgotten_append
 
+    def when_erased(self, tell: Callable[[UUID], None]) -> None:
+        """`tell` is called with each chat that is read to have been erased, by whatever process."""
+        self._tell_erased = tell
+
     def _heed(self, recorded: Recorded) -> None:
         """Another process may have appended it: what this one remembers may be so no more."""
         match recorded.event:
@@ -222,6 +227,7 @@ class SqlEventStore:
                 self.principals.forget_owner(recorded.stream_id)
             case Chat.Erased():
                 self._vault.forget(recorded.stream_id)
+                self._tell_erased(recorded.stream_id)
             case Usage.PrincipalErased():
                 self._vault.forget(recorded.stream_id)
                 self.principals.forget(recorded.stream_id)

@@ -19,8 +19,8 @@ VIEWS_VERSION = 2
 FILLING = "-filling"
 """What a generation's file has behind its name while another file is filled for it."""
 
-PARTS = ("", "-wal", "-shm")
-"""What a database in use consists of."""
+PARTS = ("", "-wal", "-shm", "-journal")
+"""What a database in use consists of; the last is there before it has the others."""
 
 
 class Generation:

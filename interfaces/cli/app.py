@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 from application.errors import ConfigurationError
 from domain.refusal import Refusal
 from interfaces.cli.exit_codes import INTERRUPTED, REFUSED, WRONG_USAGE
+from interfaces.cli.output import say
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,16 @@ def _flag(words: str, *, default: bool = True) -> Parameter:
     return Parameter(help=words, negative=(), show_default=None if default else False)
 
 
-def run(app: App, arguments: Sequence[str] | None = None) -> int:
+def run(
+    app: App,
+    arguments: Sequence[str] | None = None,
+    outside_cause: Callable[[Exception], str | None] = lambda error: None,
+) -> int:
     """Runs one command line (the process's own by default) and returns its exit code.
 
     What is wrong with flags or settings, or cannot be done, is said on stderr, a line for each
-    thing. Ctrl-C and a reader that has gone (`| head`) end a command in good order.
+    thing; `outside_cause` tells what else is no bug, in words. Ctrl-C and a reader that has gone
+    (`| head`) end a command in good order.
     """
     try:
         code = app(arguments, exit_on_error=False, print_error=False)
@@ -109,9 +115,17 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
         # Python would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except PermissionError as error:
+        _complain(f"{error.filename}: {error.strerror}.")
+        return REFUSED
+    except Exception as error:
+        if (words := outside_cause(error)) is None:
+            raise
+        _complain(words)
+        return REFUSED
     return code if isinstance(code, int) else 0
 
 
-def _complain(error: Exception) -> None:
+def _complain(error: Exception | str) -> None:
     for line in str(error).splitlines():
-        print(f"dabir: {line}", file=sys.stderr)
+        say(f"dabir: {line}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from interfaces.cli.arguments import AsJson, DataDir, flag
+from interfaces.cli.arguments import AsJson, DataDir, count, flag
 from interfaces.cli.events import OpenLedger
 from interfaces.cli.output import print_facts, print_json, progress, say
 from interfaces.cli.whole_file import STANDARD, lines_of, written_whole
@@ -29,8 +29,8 @@ def add_archive(events: App, open_ledger: OpenLedger, open_import: OpenImport) -
         ] = STANDARD,
         /,
         *,
-        after: Annotated[int, flag("Only what lies beyond this position.")] = 0,
-        until: Annotated[int | None, flag("Only up to this position.")] = None,
+        after: Annotated[int, count("Only what lies beyond this position.")] = 0,
+        until: Annotated[int | None, count("Only up to this position.")] = None,
         without_personal: Annotated[bool, flag("Leave out what people wrote.")] = False,
         principals: Annotated[
             Path | None, flag("Also write who the ids stand for, into this file.")

@@ -6,12 +6,22 @@ from typing import Annotated, TypeAlias
 from uuid import UUID
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from application.errors import ConfigurationError
 
 
 def flag(words: str) -> Parameter:
     return Parameter(help=words, negative=(), show_default=False)
+
+
+MOST = 2**63 - 1
+"""More than that no position is, and no database takes."""
+
+
+def count(words: str) -> Parameter:
+    """A position, or so many of something."""
+    return Parameter(help=words, negative=(), show_default=False, validator=Number(gte=0, lte=MOST))
 
 
 DataDir: TypeAlias = Annotated[Path | None, flag("The folder that keeps everything.")]
@@ -24,12 +34,14 @@ def time_of(name: str, written: str) -> datetime:
         if len(written) == len("2026-11-01"):
             return datetime.combine(date.fromisoformat(written), datetime.min.time(), UTC)
         time = datetime.fromisoformat(written)
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
+        # Beyond the first or the last day in UTC there is no time at all.
+        in_utc = time.astimezone(UTC) if time.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        in_utc = None
+    if in_utc is None:
         words = "must be a time such as 2026-11-01T12:30:00Z, or a date"
         raise ConfigurationError(f"{name} {words}.")
-    return time.astimezone(UTC)
+    return in_utc
 
 
 def optional_time(name: str, written: str | None) -> datetime | None:

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from application.backup import Backups
 
 Open = Callable[[Path | None], "AbstractContextManager[Backups]"]
+OpenRestore = Callable[[Path | None, bool], "AbstractContextManager[Backups]"]
+"""Also told whether the file of keys is lost for good."""
 
 
-def add_backup(app: App, open_backups: Open, open_restore: Open) -> None:
+def add_backup(app: App, open_backups: Open, open_restore: OpenRestore) -> None:
     """`open_restore` holds the data folder, so that no server starts on half of a log."""
 
     @app.command(name="backup")
@@ -53,6 +55,9 @@ def add_backup(app: App, open_backups: Open, open_restore: Open) -> None:
             bool,
             flag("Begin another log with the same past: what auditors hold is not contradicted."),
         ] = False,
+        keys_lost: Annotated[
+            bool, flag("There is no keys.db any more: who was erased since comes back.")
+        ] = False,
         json: AsJson = False,
         data_dir: DataDir = None,
     ) -> int:
@@ -60,7 +65,7 @@ def add_backup(app: App, open_backups: Open, open_restore: Open) -> None:
 
         Who was erased since is erased again before anything can be served.
         """
-        with open_restore(data_dir) as backups:
+        with open_restore(data_dir, keys_lost) as backups:
             restored = backups.restore(folder, new_log_id=new_log_id, advance=say)
         if json:
             print_json(restored)

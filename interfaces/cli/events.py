@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from interfaces.cli.arguments import AsJson, DataDir, flag, optional_time, optional_uuid
+from interfaces.cli.arguments import AsJson, DataDir, count, flag, optional_time, optional_uuid
 from interfaces.cli.names import Names, id_of
 from interfaces.cli.output import print_facts, print_json, print_table, printable, say
 
@@ -38,8 +38,8 @@ class Narrowing:
     type: Annotated[
         tuple[str, ...], flag("Such as chat.message-sent, or chat. for all of them; repeatable.")
     ] = ()
-    after: Annotated[int, flag("Beyond this position.")] = 0
-    until: Annotated[int | None, flag("Up to this position.")] = None
+    after: Annotated[int, count("Beyond this position.")] = 0
+    until: Annotated[int | None, count("Up to this position.")] = None
     since: Annotated[str | None, flag("Recorded at this time or later.")] = None
     before: Annotated[str | None, flag("Recorded before this time.")] = None
     correlation: Annotated[str | None, flag("Of this request.")] = None
@@ -73,7 +73,7 @@ def add_events(app: App, open_ledger: OpenLedger) -> App:
     def list_events(
         *,
         narrowing: Narrowing | None = None,
-        limit: Annotated[int, flag("At most so many; 0 is no limit.")] = 50,
+        limit: Annotated[int, count("At most so many; 0 is no limit.")] = 50,
         newest: Annotated[bool, flag("The newest first.")] = False,
         contents: Contents = False,
         json: AsJson = False,
@@ -90,7 +90,13 @@ def add_events(app: App, open_ledger: OpenLedger) -> App:
         return 0
 
     @group.command(name="show")
-    def show(position: int, /, *, json: AsJson = False, data_dir: DataDir = None) -> int:
+    def show(
+        position: Annotated[int, count("Where it stands in the log.")],
+        /,
+        *,
+        json: AsJson = False,
+        data_dir: DataDir = None,
+    ) -> int:
         """Everything about one event, what people wrote included."""
         with open_ledger(data_dir) as ledger:
             _show(ledger, position, json)

@@ -1,5 +1,6 @@
 """How operator's commands answer: tables and progress for people, JSON for machines."""
 
+import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,8 +19,12 @@ class Advance(Protocol):
 
 
 def print_json(value: object) -> None:
-    """One object on one line."""
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    """One object on one line, in which nothing is a command to a terminal."""
+    line = msgspec.json.encode(value).decode()
+    if not line.isprintable():
+        # Of what JSON lets through, such as C1 controls and turns of direction.
+        line = "".join(c if _is_harmless(c) else json.dumps(c)[1:-1] for c in line)
+    sys.stdout.write(line + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -48,7 +53,7 @@ def print_facts(facts: Mapping[str, object]) -> None:
 
 def say(words: str) -> None:
     """What is no result: on stderr, so that a pipe does not get it."""
-    print(words, file=sys.stderr)
+    print(printable(words), file=sys.stderr)
 
 
 @contextmanager
@@ -90,7 +95,11 @@ def progress(what: str, unit: str = "events") -> Iterator[Advance]:
 
 def printable(value: object) -> str:
     """Without control characters, which are commands to a terminal."""
-    return "".join(c if c.isprintable() or c in KEPT else "\ufffd" for c in str(value))
+    return "".join(c if _is_harmless(c) else "\ufffd" for c in str(value))
+
+
+def _is_harmless(character: str) -> bool:
+    return character.isprintable() or character in KEPT
 
 
 def _plain(cell: object) -> Any:

@@ -60,6 +60,13 @@ def told(_step: str) -> None:
     """Nobody listens."""
 
 
+def test_a_backup_into_what_is_no_folder_is_refused(tmp_path: Path) -> None:
+    filled(tmp_path / "data")
+    (tmp_path / "file").touch()
+    with pytest.raises(BackupRefused, match="cannot be used"):
+        backups(tmp_path / "data").take(tmp_path / "file" / "backup")
+
+
 def test_what_comes_back_is_what_was_there(tmp_path: Path) -> None:
     data, copy = tmp_path / "data", tmp_path / "copy"
     filled(data, MASTER)

@@ -3,6 +3,7 @@
 import gzip
 import json
 import signal
+import sqlite3
 import subprocess
 from pathlib import Path
 from uuid import uuid4
@@ -11,6 +12,7 @@ import pytest
 
 from application.ports import Meta
 from domain.chat import Chat
+from infrastructure.database import outside_cause
 from tests.ledger.given import Conversation, edit, write
 from tests.ledger.process import COMMAND, dabir, environ, objects
 from tests.projections.given import NOW
@@ -203,6 +205,65 @@ def test_an_import_is_refused_whole(folder: Path, tmp_path: Path) -> None:
     assert dabir(other, "events", "import", "cut.jsonl.gz").returncode == 2
     assert objects(other, "events") == []
     assert dabir(other, "events", "import", "-", given=lines).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("show", "9223372036854775808"),
+        ("--limit", "-1"),
+        ("--until", "99999999999999999999"),
+        ("--since", "9999-12-31T23:59:59-14:00"),
+        ("export", "-", "--after", "-1"),
+    ],
+)
+def test_numbers_and_times_that_cannot_be_are_wrong_flags(
+    folder: Path, arguments: tuple[str, ...]
+) -> None:
+    answer = dabir(folder, "events", *arguments)
+    assert answer.returncode == 2
+    assert answer.stdout == b""
+    assert answer.stderr.startswith(b"dabir: ") and answer.stderr.count(b"\n") == 1
+
+
+def test_nothing_that_is_printed_is_a_command_to_the_terminal(tmp_path: Path) -> None:
+    hostile = "\x1b]0;title\x07 \x9b31m \u202e \u200c"
+    Conversation(tmp_path / "events.db", words=hostile)
+    for arguments in (("--contents",), ("--contents", "--json"), ("show", "4")):
+        printed = dabir(tmp_path, "events", *arguments).stdout.decode()
+        assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(printed)
+    told = objects(tmp_path, "events", "--contents", "--after", "3", "--until", "4")
+    assert told[0]["personal"]["content"] == hostile
+    refused = dabir(tmp_path, "events", "--principal", f"user:{hostile}").stderr.decode()
+    assert "is not known here" in refused
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(refused)
+
+
+def test_a_log_that_cannot_be_opened_is_said_in_a_line(tmp_path: Path) -> None:
+    Conversation(tmp_path / "events.db")
+    (tmp_path / "keys.db").mkdir()
+    answer = dabir(tmp_path, "events")
+    assert answer.returncode == 3
+    assert answer.stderr == b"dabir: the database cannot be opened here, or not be written.\n"
+
+
+def test_a_name_that_is_no_text_is_refused(folder: Path) -> None:
+    answer = dabir(folder, "events", "--principal", "user:\udcff")
+    assert answer.returncode == 3
+    assert answer.stderr == b"dabir: A principal is written user:SUB or anon:ID.\n"
+
+
+def test_a_locked_database_is_nobodys_bug(folder: Path) -> None:
+    path = folder / "events.db"
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    other = sqlite3.connect(path, isolation_level=None, timeout=0)
+    with pytest.raises(sqlite3.OperationalError) as locked:
+        other.execute("BEGIN IMMEDIATE")
+    assert outside_cause(locked.value) == "another process keeps the database locked. Try again."
+    with pytest.raises(sqlite3.OperationalError) as wrong:
+        other.execute("SELECT nonsense")
+    assert outside_cause(wrong.value) is None
 
 
 def modules_of(folder: Path, *arguments: str) -> set[str]:

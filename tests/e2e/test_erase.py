@@ -53,6 +53,10 @@ def test_erasing_beside_a_running_server(own_service: Service) -> None:
         assert erased["chats"] == 4
 
         assert named(following.rest(), "assistant_error").data["code"] == "CHAT_NOT_FOUND"
+    # At once, not when the model's silence had lasted too long; and it is no fault.
+    ended = json.loads(service.wait_for_log('"outcome": "CHAT_NOT_FOUND"'))
+    assert "cause" not in ended
+    assert service.count_in_log('"fault"') == 0
     assert words_in(service.data_dir, WORDS, ALICE) == {}
 
     # Who has the name now is somebody else, with an account of their own.
@@ -64,6 +68,16 @@ def test_erasing_beside_a_running_server(own_service: Service) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
     verified = service.dabir("projections", "verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_replies_that_are_being_written_end_with_the_erasure(own_service: Service) -> None:
+    service, sub = own_service, "eve-of-the-tests"
+    faults = service.count_in_log('"fault"')
+    with sending(service, bearer(sub), content="[[tokens-6000-at-100]]") as following:
+        following.until("assistant_delta")
+        assert service.dabir("erase", f"user:{sub}", "--yes").returncode == 0
+        assert named(following.rest(), "assistant_error").data["code"] == "CHAT_NOT_FOUND"
+    assert service.count_in_log('"fault"') == faults
 
 
 def test_the_sealed_log_still_verifies_after_an_erasure(

@@ -74,8 +74,9 @@ class Conversation:
     9 another version, 10 hold, 11 stop asked for, 12 its end, 13 release, 14 renamed.
     """
 
-    def __init__(self, path: Path, name: str = "alice") -> None:
+    def __init__(self, path: Path, name: str = "alice", words: str = "A secret question") -> None:
         self.path = path
+        self._words = words
         self.chat_id, self.message_id, self.answer_id = uuid4(), uuid4(), uuid4()
         self.reply_id, self.second_reply_id = uuid4(), uuid4()
         self.principal = asyncio.run(self._enrolled(name))
@@ -92,7 +93,7 @@ class Conversation:
         chat = Chat.start(self.chat_id, owner, "A secret title", "small", NOW)
         yield [chat], self._meta()
         yield [account], self._meta()
-        chat.send(self.message_id, "A secret question", NOW, client_message_id="c-1")
+        chat.send(self.message_id, self._words, NOW, client_message_id="c-1")
         self._start(chat, self.reply_id, self.answer_id)
         account.hold_amount(self.reply_id, chat.id, HELD, QUOTE, NOW)
         yield [chat, account], self._meta()

@@ -8,6 +8,7 @@ from application.ledger.event_view import EventView, view_of
 from application.ledger.log_check import LogCheck
 from application.ledger.ports import EventFilter
 from application.ports import Append, Meta
+from domain.usage import Usage
 from infrastructure.database import sync_reader_engine
 from infrastructure.event_store.codec import codec_of
 from infrastructure.event_store.encryption import LockedForm, vault_of
@@ -17,6 +18,7 @@ from infrastructure.event_store.personal import PersonalForm
 from infrastructure.event_store.stored import StoredLog
 from tests.erasure.given import MASTER, opened
 from tests.ledger.process import dabir
+from tests.projections.given import NOW
 from tests.projections.history import History
 
 
@@ -95,3 +97,26 @@ def test_without_the_master_key_a_log_is_read_and_checked_but_no_views_are_built
     assert refused.returncode == 2
     assert b"DABIR_MASTER_KEY" in refused.stderr
     assert dabir(tmp_path, "projections", "rebuild", DABIR_MASTER_KEY=MASTER).returncode == 0
+
+
+def test_without_the_key_no_name_is_told_and_none_is_said_to_be_unknown(tmp_path: Path) -> None:
+    async def enrol() -> UUID:
+        async with opened(tmp_path, MASTER) as sealed:
+            alice = await sealed.store.principals.resolve("user", "alice")
+            account = Usage.open(alice.id, "user", "USD", NOW)
+            await sealed.store.append(Append(aggregates=[account], meta=Meta(uuid4())))
+            return alice.id
+
+    alice = asyncio.run(enrol())
+    shown = dabir(tmp_path, "usage", "show", "user:alice")
+    assert shown.returncode == 3
+    assert shown.stderr.startswith(b"dabir: The names are sealed")
+    people = tmp_path / "people.jsonl"
+    exported = dabir(tmp_path, "events", "export", "-", "--principals", str(people))
+    assert exported.returncode == 3
+    assert not people.exists()
+    events = dabir(tmp_path, "events", "--json")
+    assert events.returncode == 0
+    assert str(alice).encode() in events.stdout and b"siv1:" not in events.stdout
+    with_key = dabir(tmp_path, "usage", "show", "user:alice", DABIR_MASTER_KEY=MASTER)
+    assert with_key.returncode == 0

@@ -224,6 +224,8 @@ def test_a_build_that_is_taken_back_leaves_nothing(
 ) -> None:
     lived(tmp_path, seed=2)
     broken_off(tmp_path, monkeypatch)
+    # As of a process that died while it made the file.
+    (tmp_path / "views-2.db-filling-journal").touch()
     with desk(tmp_path) as projections:
         assert projections.cancel() == "2"
         assert files(tmp_path) == ["views-1.db"]
