@@ -49,6 +49,10 @@ class NodeObserver:
             why="no DABIR_MASTER_KEY: what people write lies in the data folder as it is",
         )
 
+    def checkpoint_not_taken(self, error: OSError) -> None:
+        # Its class alone: the text could hold a password of the auditor's address.
+        log.warning("checkpoint not taken", cause=type(error).__name__)
+
     def fault(
         self,
         where: str,

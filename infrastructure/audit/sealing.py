@@ -14,6 +14,10 @@ T = TypeVar("T")
 class Observer(Protocol):
     def fault(self, where: str, error: BaseException) -> None: ...
 
+    def checkpoint_not_taken(self, error: OSError) -> None:
+        """The auditor's side does not answer, or cannot be written to."""
+        ...
+
 
 class Sealing:
     """Seals what is new every `interval` seconds, and hands it out; 0: never."""
@@ -59,8 +63,12 @@ class Sealing:
             return
         while waiting := await self._in_thread(delivery.waiting):
             for checkpoint in waiting:
-                # In another thread, and not waited for when cancelled: the network may be slow.
-                await asyncio.to_thread(delivery.hand_out, checkpoint)
+                try:
+                    # In another thread, and not waited for when cancelled: the network may be slow.
+                    await asyncio.to_thread(delivery.hand_out, checkpoint)
+                except OSError as error:
+                    self._observer.checkpoint_not_taken(error)
+                    return
                 await self._in_thread(partial(delivery.taken, checkpoint))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

@@ -52,14 +52,18 @@ class ViewGenerations:
         """Make the build the live one; False where it was taken back meanwhile."""
         return await self._writer.run(lambda c: take_over(c, code_version, generation))
 
-    async def forget_older(self, code_version: int) -> set[str]:
-        """Drop what versions before this one had; returns all generations that are in use."""
+    async def forget_older(self, code_version: int, keep: Callable[[set[str]], None]) -> None:
+        """Drop what versions before this one had.
 
-        def forget(connection: Connection) -> set[str]:
+        `keep` removes what is left of all generations but those it is given. It is called under the
+        write lock, so that none begins meanwhile whose file it would take for such a rest.
+        """
+
+        def forget(connection: Connection) -> None:
             forget_older(connection, code_version)
-            return generations_in_use(connection)
+            keep(generations_in_use(connection))
 
-        return await self._writer.run(forget)
+        await self._writer.run(forget)
 
     async def _read(self, query: Callable[[Connection], T]) -> T:
         async with self._readers.connect() as connection:

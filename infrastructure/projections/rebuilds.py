@@ -180,9 +180,9 @@ class Rebuilds:
             self._writing.begin() as connection,
         ):
             forget_older(connection, VIEWS_VERSION)
-        with self._reading.begin() as connection:
-            in_use = generations_in_use(connection)
-        remove_others(self._data_dir, in_use)
+        # Under the write lock, so that no build begins whose file would be taken for a rest.
+        with self._writing.begin() as connection:
+            remove_others(self._data_dir, generations_in_use(connection))
 
     def _has_taken_over(self, generation: str) -> bool:
         """Also that the files of those before have gone."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
@@ -113,8 +114,7 @@ class SqlViews:
         except BaseException:
             await views.close()
             raise
-        in_use = await store.view_generations.forget_older(VIEWS_VERSION)
-        await asyncio.to_thread(remove_others, data_dir, in_use)
+        await store.view_generations.forget_older(VIEWS_VERSION, partial(remove_others, data_dir))
         views._runner.start()
         return views
 

@@ -108,6 +108,9 @@ class Faults:
         self.told: list[tuple[str, str]] = []
         self.heard = asyncio.Event()
 
+    def checkpoint_not_taken(self, error: OSError) -> None:
+        self.fault("not taken", error)
+
     def fault(self, where: str, error: BaseException) -> None:
         self.told.append((where, type(error).__name__))
         self.heard.set()
@@ -183,4 +186,4 @@ def test_an_address_that_takes_nothing_holds_up_no_sealing(world: World) -> None
     world.seal_quietly()
     with receiver(*[500] * 1000) as server, world.trail(server.url) as trail:
         run_sealing(trail, faults, goes_on)
-    assert set(faults.told) == {("checkpoint delivery", "OSError")}
+    assert set(faults.told) == {("not taken", "OSError")}

@@ -7,12 +7,14 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from infrastructure.projections.generation import VIEWS_VERSION
 from tests.projections.test_filling import lived
 from tests.projections.test_rebuilds import files, planted
+from tests.service import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -114,20 +116,38 @@ def test_differences_are_a_table_for_people(folder: Path) -> None:
 
 
 def test_a_build_whose_process_was_killed_is_resumed(folder: Path) -> None:
-    killed = subprocess.Popen(command(folder, "rebuild"), cwd=ROOT)
-    position = 0
-    while position == 0 and killed.poll() is None:
-        status = json.loads(projections(folder, "status", "--json").stdout)
-        position = status["build"]["position"] if status["build"] else 0
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    if killed.returncode == -signal.SIGKILL:
-        refused = projections(folder, "rebuild")
-        assert refused.returncode == 3
-        assert "resume" in refused.stderr
-        assert projections(folder, "resume").returncode == 0
+    line = "filling.BATCH, filling.COMMITTED = 50, 1"
+    dies_at_150 = OPERATOR.replace(
+        line,
+        f"{line}\n"
+        "    import os, signal\n"
+        "    die = lambda: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    run = filling.Filling.run\n"
+        "    filling.Filling.run = lambda build, until, reached, lock: run(\n"
+        "        build, until, lambda position: die() if position >= 150 else None, lock\n"
+        "    )",
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", dies_at_150, "projections", "rebuild", "--data-dir", folder],
+        cwd=ROOT,
+        timeout=60,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    # The process of its texts ends by itself, and holds the build until then.
+    until(lambda: status_of(folder)["build"]["state"] == "broken off")
+    assert status_of(folder)["build"]["position"] in (100, 150)
+    refused = projections(folder, "rebuild")
+    assert refused.returncode == 3
+    assert "resume" in refused.stderr
+    assert projections(folder, "resume").returncode == 0
     assert projections(folder, "verify").returncode == 0
     assert files(folder) == ["views-2.db"]
+
+
+def status_of(folder: Path) -> dict[str, Any]:
+    status: dict[str, Any] = json.loads(projections(folder, "status", "--json").stdout)
+    return status
 
 
 def test_nothing_to_resume_or_cancel_is_a_refusal(folder: Path) -> None:
