@@ -28,11 +28,14 @@ from infrastructure.projections.text_process import TextProcess
 from infrastructure.projections.texts import texts
 from infrastructure.projections.view import View, ViewOf
 
-BATCH = 10_000
+BATCH = 15_000
 """Events applied at once: rows that change often are written once."""
 
-COMMITTED = 10
-"""Batches a transaction. What a process does that dies is lost up to there."""
+COMMITTED = 20
+"""Batches a transaction. What a process does that dies is lost up to there: a few seconds' work.
+
+At each of its ends the two processes wait for one another.
+"""
 
 _BAD = (*BAD_EVENT, sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError)
 

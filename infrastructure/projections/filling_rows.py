@@ -79,8 +79,12 @@ class FillingRows(Generic[R]):
 
 
 def _stored(values: Sequence[Any]) -> list[Any]:
-    """Ids as their bytes, all else as it is."""
+    """Ids as their bytes, all else as it is.
+
+    A bytearray: of `bytes` the driver first looks for an adapter, and binds them a few times as
+    slowly.
+    """
     return [
-        bytes.fromhex(value.replace("-", "")) if isinstance(value, str) else value
+        bytearray.fromhex(value.replace("-", "")) if isinstance(value, str) else value
         for value in values
     ]

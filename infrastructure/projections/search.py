@@ -181,4 +181,6 @@ def _fold(content: str) -> str:
 
 def _spaced(content: str) -> str:
     # What needs no spaces is the rule, and sooner seen than replaced.
-    return content if _unspaced.search(content) is None else _unspaced.sub(r" \g<0> ", content)
+    if content.isascii() or _unspaced.search(content) is None:
+        return content
+    return _unspaced.sub(r" \g<0> ", content)
