@@ -47,7 +47,7 @@ class Erased(msgspec.Struct, frozen=True):
     position: int
 
 
-class KnownPrincipal(msgspec.Struct, frozen=True):
+class Erasable(msgspec.Struct, frozen=True):
     """Who could be erased, and how much is theirs."""
 
     id: UUID
@@ -152,11 +152,13 @@ class Erasure:
         return again
 
     async def _is_known(self, principal: UUID) -> bool:
+        # The name goes last: while it is there, so may be words, though the account has ended.
+        if await self._log.kind_of(principal) is not None:
+            return True
         try:
             usage = await self._store.load(Usage, principal, fresh=True)
         except StreamNotFound:
-            kind, chats = await self._log.kind_of(principal), await self._log.chats_of(principal)
-            return kind is not None or bool(chats)
+            return bool(await self._log.chats_of(principal))
         return not usage.state.erased
 
     async def _end_chat(self, chat_id: UUID, principal: UUID, meta: Meta) -> int:
@@ -233,12 +235,12 @@ class ErasureDesk:
         self._principals = principals
         self._projections = projections
 
-    def find(self, kind: Kind, name: str) -> KnownPrincipal:
+    def find(self, kind: Kind, name: str) -> Erasable:
         """Raises NobodyToErase."""
         principal: Principal | None = self._run(self._principals.find(kind, name))
         if principal is None:
             raise NobodyToErase("Nobody of that name is known here.")
-        return KnownPrincipal(principal.id, len(self._run(self._log.chats_of(principal.id))))
+        return Erasable(principal.id, len(self._run(self._log.chats_of(principal.id))))
 
     def unfinished(self) -> Sequence[UUID]:
         found: Sequence[UUID] = self._run(self._erasure.unfinished())

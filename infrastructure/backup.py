@@ -13,7 +13,7 @@ import msgspec
 
 from application.backup import FORMAT, BackupRefused, Manifest, Restored, WouldFork
 from infrastructure.data_folder import LOG_FILE
-from infrastructure.whole_files import replace, sync_folder
+from infrastructure.whole_files import replace, sync
 
 MANIFEST = "backup.json"
 STAGING = "restoring"
@@ -92,9 +92,9 @@ class SqliteBackups:
         # Of the log that was here before, perhaps; the next start builds them.
         for views in self._data_dir.glob("views-*.db*"):
             views.unlink()
-        _sync(staging / LOG_FILE)
+        sync(staging / LOG_FILE)
         (staging / LOG_FILE).rename(self._data_dir / LOG_FILE)
-        sync_folder(self._data_dir)
+        sync(self._data_dir)
 
 
 def _copy(log: Path, copy: Path) -> None:
@@ -105,7 +105,7 @@ def _copy(log: Path, copy: Path) -> None:
         connection.execute("VACUUM INTO ?", (str(copy),))
     finally:
         connection.close()
-    _sync(copy)
+    sync(copy)
 
 
 def _manifest_of(copy: Path) -> Manifest:
@@ -177,8 +177,3 @@ def _fold(log: Path) -> int:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

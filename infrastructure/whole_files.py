@@ -32,13 +32,14 @@ def _draft(path: Path, content: bytes, mode: int) -> Iterator[Path]:
             file.flush()
             os.fsync(file.fileno())
         yield draft
-        sync_folder(path.parent)
+        sync(path.parent)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Of a file what it holds, of a folder the names in it."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

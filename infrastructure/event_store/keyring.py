@@ -77,9 +77,7 @@ keyring_meta = Table(
 NAMES = UUID(int=0)
 """Stands for the key of all principals' names, which must be found by what they are."""
 
-_find = select(keys.c.master, keys.c.wrapped, keys.c.dropped_at).where(
-    keys.c.stream_id == bindparam("id")
-)
+_find = select(keys.c.master, keys.c.wrapped).where(keys.c.stream_id == bindparam("id"))
 _known = select(keys.c.stream_id).where(keys.c.stream_id.in_(bindparam("ids", expanding=True)))
 
 
@@ -113,10 +111,6 @@ class Keyring:
     def seals(self) -> bool:
         """Whether there is a master key, so that what is written now is sealed."""
         return self._current is not None
-
-    @property
-    def current(self) -> MasterKey | None:
-        return self._current
 
     def close(self) -> None:
         self._reading.dispose()

@@ -1,6 +1,5 @@
 """Building a generation of the views aside, beside a running server or without one."""
 
-import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -49,6 +48,7 @@ from infrastructure.projections.generation import (
 )
 from infrastructure.projections.projector import PoisonEvent, Projector
 from infrastructure.projections.verification import remove_leftovers
+from infrastructure.whole_files import sync
 
 TAKEN_OVER_WITHIN = 60.0
 """Seconds for the server to turn to a generation that is ready, and for the old one's readers."""
@@ -129,7 +129,8 @@ class Rebuilds:
         seconds = time.monotonic() - began
         position = self._catch_up(path, advance)
         if not build.ready:
-            _sync(path)
+            # Until now nothing of the file had to be on the disk.
+            sync(path)
             with self._writing.begin() as connection:
                 build_is_ready(connection, VIEWS_VERSION)
         self._hand_over(build.generation, path, advance)
@@ -207,12 +208,3 @@ def _apply(projector: Projector, batch: Sequence[Recorded]) -> None:
 
 def _boot() -> str:
     return _BOOT.read_text().strip() if _BOOT.exists() else "unknown"
-
-
-def _sync(path: Path) -> None:
-    """Until now nothing of the file had to be on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

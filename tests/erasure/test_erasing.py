@@ -226,6 +226,27 @@ def test_an_older_copy_of_the_log_is_erased_again(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_copy_from_the_midst_of_an_erasure_is_erased_to_the_end(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as folder:
+            alice = await folder.store.principals.resolve("user", NAME)
+            await conversation(folder.store, alice.id, alice.id, WORDS)
+
+            async def die(*_: object) -> int:
+                raise KeyboardInterrupt
+
+            # All events are there that say so, and the words still are too.
+            folder.log.wipe = die  # type: ignore[assignment, method-assign]
+            with pytest.raises(KeyboardInterrupt):
+                await folder.erase(alice.id)
+        assert set(words_in(tmp_path, WORDS, NAME)) == {WORDS, NAME}
+        async with opened(tmp_path) as folder:
+            assert await folder.erasure.repeat(folder.keyring.erased_principals()) == [alice.id]
+        assert words_in(tmp_path, WORDS, NAME) == {}
+
+    asyncio.run(scenario())
+
+
 def _put_back(copy: Path) -> None:
     for file in copy.parent.glob("events.db*"):
         file.unlink()
