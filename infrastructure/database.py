@@ -1,8 +1,8 @@
 """Opening databases: one connection that writes, a few that only read.
 
-Both kinds issue BEGIN themselves: the driver's own would come late (a transaction's first SELECT
-outside of it) and would be deferred (a read that turns into a write fails at once, whatever the
-time-out says).
+On SQLite both kinds issue BEGIN themselves: the driver's own would come late (a transaction's first
+SELECT outside of it) and would be deferred (a read that turns into a write fails at once, whatever
+the time-out says). What PostgreSQL needs stands in `infrastructure.postgres`.
 """
 
 import sqlite3
@@ -45,14 +45,25 @@ def outside_cause(error: Exception) -> str | None:
 
 
 def sync_writer_engine(
-    url: str | URL, *, synchronous: Synchronous = "FULL", secure_delete: bool = False
+    url: str | URL,
+    *,
+    synchronous: Synchronous = "FULL",
+    secure_delete: bool = False,
+    lock: str = "log",
+    schema: str | None = None,
 ) -> Engine:
     """The engine of a database's one writer: a single connection, usable from any thread.
 
     Every transaction takes the write lock at its start. With `synchronous="NORMAL"` a power cut
     may lose the last commits, though never consistency: enough for what can be rebuilt. With
-    `secure_delete` what is deleted or replaced is overwritten, not only unlinked.
+    `secure_delete` what is deleted or replaced is overwritten, not only unlinked. `lock` and
+    `schema` are for PostgreSQL: which lock it takes, and where its tables are.
     """
+    if is_postgres(url):
+        from infrastructure import postgres
+
+        durable = synchronous == "FULL"
+        return postgres.writer_engine(make_url(url), lock=lock, durable=durable, schema=schema)
     pragmas = (
         f"busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}",
         "journal_mode=WAL",
@@ -78,8 +89,13 @@ def sync_writer_engine(
 def reader_engine(url: str | URL) -> "AsyncEngine":
     """An engine for queries, which cannot write. One transaction reads one snapshot.
 
-    Keep transactions short: a long one keeps the write-ahead log from being folded back.
+    Keep transactions short: a long one keeps the write-ahead log from being folded back. On
+    PostgreSQL each statement is one of its own.
     """
+    if is_postgres(url):
+        from infrastructure import postgres
+
+        return postgres.async_reader_engine(make_url(url))
     # Half a second of import, which operator's commands do without.
     from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -95,11 +111,16 @@ def reader_engine(url: str | URL) -> "AsyncEngine":
     return engine
 
 
-def sync_reader_engine(url: str | URL) -> Engine:
+def sync_reader_engine(url: str | URL, *, schema: str | None = None) -> Engine:
     """As `reader_engine`, for queries that run as one function in a thread of their own.
 
-    Several statements then cost one hop, where the asynchronous driver takes one for each.
+    Several statements then cost one hop, where the asynchronous driver takes one for each, and see
+    one snapshot.
     """
+    if is_postgres(url):
+        from infrastructure import postgres
+
+        return postgres.reader_engine(make_url(url), schema=schema)
     engine = create_engine(
         _sqlite_url(url, "sqlite"),
         pool_size=READERS,
@@ -112,10 +133,14 @@ def sync_reader_engine(url: str | URL) -> Engine:
     return engine
 
 
+def is_postgres(url: str | URL) -> bool:
+    return make_url(url).get_backend_name() == "postgresql"
+
+
 def _sqlite_url(url: str | URL, driver: str) -> URL:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
-        raise ValueError("the database's URL must be sqlite:///path/to/a/file")
+        raise ValueError("a database's URL is sqlite:///path/to/a/file or postgresql://…")
     return parsed.set(drivername=driver)
 
 

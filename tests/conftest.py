@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.engines import Postgres, Valkey, own_valkey_server, postgres_server, valkey_server
 from tests.service import Service
 from tests.upstream import Upstream
 
@@ -25,6 +26,36 @@ def service(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("service") / "data"
     with Service(folder, upstream.api_base, environ={"DABIR_STARTING_BALANCE": "5"}) as service:
         yield service.wait_ready()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with postgres_server() as postgres:
+        yield postgres
+
+
+@pytest.fixture
+def database_url(postgres: Postgres) -> Iterator[str]:
+    """A new, empty database on PostgreSQL."""
+    url = postgres.create()
+    try:
+        yield url
+    finally:
+        postgres.drop(url)
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Valkey]:
+    """For all tests of a worker: none may kill it, or look at keys that are not its own."""
+    with valkey_server() as valkey:
+        yield valkey
+
+
+@pytest.fixture
+def mortal_valkey() -> Iterator[Valkey]:
+    """A test's own, which it may kill and restart."""
+    with own_valkey_server() as valkey:
+        yield valkey
 
 
 @pytest.fixture

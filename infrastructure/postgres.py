@@ -1,0 +1,188 @@
+"""Engines on PostgreSQL: psycopg 3, each transaction begun in one round trip.
+
+A connection on which nobody answers is cut after `PATIENCE_SECONDS`: a peer that went away without
+a word would else be waited for as long as the kernel believes in it, or for ever.
+"""
+
+import socket
+import threading
+import time
+import weakref
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.pool import Pool
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+DRIVER = "postgresql+psycopg"
+
+LOCK_TIMEOUT = 5000
+"""Milliseconds that a statement waits for another process's lock."""
+IDLE_TIMEOUT = 5000
+"""Milliseconds after which the server ends a writer that stopped in the midst of a transaction.
+
+A process that is paused there would else keep every other one from writing.
+"""
+PATIENCE_SECONDS = 15.0
+CONNECT_TIMEOUT = 5
+
+READERS = 4
+
+
+def writer_engine(
+    url: URL, *, lock: str, durable: bool = True, schema: str | None = None, patient: bool = False
+) -> Engine:
+    """A single connection whose transactions exclude those of all others with the same `lock`.
+
+    Under READ COMMITTED, each statement sees all that was committed before the lock was had. What
+    is not `durable` may lose its last commits in a crash of the server, never consistency. A
+    `patient` one may take as long as it likes, for building what nobody waits for.
+    """
+    options = {"lock_timeout": LOCK_TIMEOUT}
+    if not patient:
+        options["idle_in_transaction_session_timeout"] = IDLE_TIMEOUT
+    engine = create_engine(
+        url.set(drivername=DRIVER),
+        pool_size=1,
+        max_overflow=0,
+        # The BEGIN is ours, so that it needs no round trip of its own.
+        connect_args=_connect_args(schema, options, synchronous="on" if durable else "off")
+        | {"autocommit": True},
+        hide_parameters=True,
+    )
+    begin = f"BEGIN; SELECT pg_advisory_xact_lock({lock_number(lock)})"
+
+    @event.listens_for(engine, "begin")
+    def begin_locked(connection: Connection) -> None:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        # Past the prepared statements, of which none holds two.
+        driver.execute(begin, prepare=False)
+
+    if not patient:
+        _impatience.watch(engine.pool)
+    return engine
+
+
+def async_reader_engine(url: URL) -> "AsyncEngine":
+    """For queries of one statement each, which needs no transaction."""
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    engine = create_async_engine(
+        url.set(drivername=DRIVER),
+        pool_size=READERS,
+        max_overflow=0,
+        connect_args=_connect_args(None, {"default_transaction_read_only": "on"}),
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+    )
+    _impatience.watch(engine.sync_engine.pool)
+    return engine
+
+
+def reader_engine(url: URL, *, schema: str | None = None, patient: bool = False) -> Engine:
+    """For queries of several statements, which see one snapshot."""
+    engine = create_engine(
+        url.set(drivername=DRIVER),
+        pool_size=READERS,
+        max_overflow=0,
+        connect_args=_connect_args(schema, {"default_transaction_read_only": "on"}),
+        isolation_level="REPEATABLE READ",
+        hide_parameters=True,
+    )
+    if not patient:
+        _impatience.watch(engine.pool)
+    return engine
+
+
+def lock_number(name: str) -> int:
+    """The number of an advisory lock, which PostgreSQL knows by nothing else."""
+    return int.from_bytes(sha256(f"dabir {name}".encode()).digest()[:8], "big", signed=True)
+
+
+def libpq_url(url: URL) -> str:
+    """The address for psycopg itself. Holds the password."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def vacuum(engine: Engine, tables: list[str]) -> None:
+    """Take old versions of rows out of tables, so that they are overwritten by and by."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for table in tables:
+            connection.execute(text(f"VACUUM {table}"))
+
+
+def _connect_args(
+    schema: str | None, options: dict[str, Any], synchronous: str | None = None
+) -> dict[str, Any]:
+    settings = {"client_encoding": "utf8", "timezone": "UTC", "jit": "off", **options}
+    if schema is not None:
+        settings["search_path"] = schema
+    if synchronous is not None:
+        settings["synchronous_commit"] = synchronous
+    return {
+        "connect_timeout": CONNECT_TIMEOUT,
+        "application_name": "dabir",
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+        "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+    }
+
+
+class _Impatience:
+    """One thread that cuts connections which were taken from a pool long ago and not given back."""
+
+    def __init__(self) -> None:
+        self._taken: dict[int, tuple[float, weakref.ref[Any]]] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, pool: Pool) -> None:
+        event.listen(pool, "checkout", self._note)
+        event.listen(pool, "checkin", self._forget)
+
+    def _note(self, connection: Any, record: Any, _proxy: object) -> None:
+        driver = record.driver_connection
+        with self._lock:
+            self._taken[id(record)] = (time.monotonic(), weakref.ref(driver))
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._look, name="postgres-impatience", daemon=True
+                )
+                self._thread.start()
+
+    def _forget(self, _connection: object, record: Any) -> None:
+        with self._lock:
+            self._taken.pop(id(record), None)
+
+    def _look(self) -> None:
+        while True:
+            time.sleep(1.0)
+            latest = time.monotonic() - PATIENCE_SECONDS
+            with self._lock:
+                late = [(key, ref) for key, (since, ref) in self._taken.items() if since < latest]
+                for key, _ in late:
+                    del self._taken[key]
+            for _, ref in late:
+                driver = ref()
+                if driver is not None and not driver.closed:
+                    cut(driver.fileno())
+
+
+def cut(descriptor: int) -> None:
+    """End a connection under whoever waits for its answer; they get an error."""
+    connection = socket.socket(fileno=descriptor)
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # it had ended by itself
+    finally:
+        connection.detach()
+
+
+_impatience = _Impatience()
