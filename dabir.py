@@ -8,12 +8,12 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NoReturn
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from dabir_operator import operator_commands, terms_of
+from dabir_operator import operator_commands, shared_log, terms_of
 from interfaces.cli.app import MintFlags, ServeFlags, build_app, run
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from infrastructure.language_model.local import LocalModel
     from infrastructure.observer import NodeObserver
     from infrastructure.settings import Settings
+    from infrastructure.workers import Worker
 
 LAG_ALLOWED = 1000
 """Events that the views may be behind the log before the node calls itself unready."""
@@ -54,10 +55,21 @@ def serve(flags: ServeFlags) -> int:
     from infrastructure.observability import configure_logging
     from infrastructure.settings import Settings
 
-    settings = Settings(host=flags.host, port=flags.port, data_dir=flags.data_dir)
-    configure_logging()
+    settings = Settings(**vars(flags))
+    configure_logging(settings.log_level, settings.log_format)
     os.umask(0o077)  # what people wrote is nobody else's on this machine
-    with only_server_of(settings.data_dir):
+    # On PostgreSQL any number of nodes serve one log.
+    alone = only_server_of(settings.data_dir) if settings.postgres_url is None else nullcontext()
+    with alone:
+        if settings.workers > 1:
+            from infrastructure.server import open_port
+            from infrastructure.workers import Workers
+
+            port = open_port(settings.host, settings.port)
+            nodes = Workers(
+                settings.workers, port, lambda worker: uvloop.run(_serve(settings, worker))
+            )
+            return nodes.run()
         uvloop.run(_serve(settings))
     return 0
 
@@ -74,14 +86,17 @@ def _leave() -> NoReturn:
     os._exit(0)
 
 
-async def _serve(settings: "Settings") -> None:
+async def _serve(settings: "Settings", worker: "Worker | None" = None) -> None:
+    if worker is not None:
+        # Until the server heeds it: there is nothing to drain.
+        asyncio.get_running_loop().add_reader(worker.line, _leave)
     models = models_of(settings)  # first, as what is wrong with them is better known at once
 
     from infrastructure.client_connections import Deadlines
     from infrastructure.server import open_port, server_for
     from interfaces.ws.sockets import MAX_MESSAGE
 
-    port = open_port(settings.host, settings.port)
+    port = worker.port if worker else open_port(settings.host, settings.port)
     async with AsyncExitStack() as closing:
         node = await compose(settings, models, closing)
         server = server_for(
@@ -90,6 +105,7 @@ async def _serve(settings: "Settings") -> None:
             node.drain,
             deadlines=Deadlines(settings.request_timeout, settings.unread_timeout),
             max_message=MAX_MESSAGE,
+            parent=worker.line if worker else None,
         )
         await server.serve(sockets=[port])
     _leave()
@@ -142,7 +158,7 @@ async def compose(
 
     from application.accounts import Accounts
     from application.chat_commands import ChatCommands
-    from application.checkpoints import Checkpoints
+    from application.checkpoints import Checkpoints, Pace
     from application.message_commands import MessageCommands
     from application.node_lease import NodeLease
     from application.prompts import Prompts
@@ -153,20 +169,22 @@ async def compose(
     from application.usage_commands import UsageCommands
     from infrastructure.audit.sealing import Sealing
     from infrastructure.audit.trail import open_trail
-    from infrastructure.data_folder import LOG_FILE
+    from infrastructure.data_folder import log_url
     from infrastructure.event_store.encryption import vault_of
     from infrastructure.event_store.keyring import keyring_of
     from infrastructure.event_store.store import SqlEventStore
     from infrastructure.identity import TokenIdentity
     from infrastructure.language_model.gateway import LitellmGateway
     from infrastructure.live_replies.memory import MemoryLiveReplies
-    from infrastructure.observability import Metrics
+    from infrastructure.metrics import Metrics
     from infrastructure.observer import NodeObserver
+    from infrastructure.projections.shelf import generations_of
     from infrastructure.projections.views import SqlViews
     from infrastructure.rate_limits import CountedRates
     from infrastructure.settings import load_secret
     from infrastructure.system import SystemClock, TimeOrderedIds
-    from interfaces.http.answers import count_answers
+    from infrastructure.tracing import tracer_of
+    from interfaces.http.answers import Answers
     from interfaces.http.caller import Callers, tell_minted_id
     from interfaces.http.cors import CrossOrigin
     from interfaces.http.problems import problem_handlers
@@ -184,7 +202,9 @@ async def compose(
 
     clock, ids = SystemClock(), TimeOrderedIds()
     metrics = Metrics()
-    observer = NodeObserver(metrics)
+    tracer = tracer_of(settings.otel_endpoint, settings.otel_ratio, version("dabir"))
+    closing.push_async_callback(tracer.close)
+    observer = NodeObserver(metrics, tracer, clock)
     node = Node(observer)
     secret = load_secret(settings.data_dir, settings.secret)
     catalogue, local = models
@@ -194,20 +214,24 @@ async def compose(
     if not keyring.seals:
         observer.unsealed()
     store = await SqlEventStore.open(
-        f"sqlite:///{settings.data_dir.absolute() / LOG_FILE}",
+        log_url(settings),
         clock=clock,
-        observe=metrics.batch_appended,
+        observe=observer.batch_written,
         vault=vault_of(keyring),
     )
     closing.push_async_callback(store.close)
     trail = closing.enter_context(
         open_trail(
-            settings.data_dir, clock=clock, target=settings.audit_checkpoints, witness=keyring
+            settings.data_dir,
+            clock=clock,
+            target=settings.audit_checkpoints,
+            witness=keyring,
+            shared=shared_log(settings),
         )
     )
     sealing = Sealing(trail, settings.audit_interval, observer)
     views = await SqlViews.open(
-        settings.data_dir,
+        generations_of(settings.data_dir, settings.postgres_url),
         store,
         clock=clock,
         anon_limit=terms.anonymous_limit,
@@ -224,18 +248,20 @@ async def compose(
         first_token_timeout=settings.first_token_timeout,
         token_timeout=settings.token_timeout,
         reply_timeout=settings.reply_timeout,
+        called=observer.model_called,
     )
     closing.push_async_callback(gateway.aclose)
 
-    turns = Turns(store, ids, secret)
+    turns = Turns(store, ids, secret, tracer)
     accounts = Accounts(store, catalogue, terms, secret)
     live = MemoryLiveReplies()
-    # The lock on the folder proves that an earlier holder is gone: the new epoch ends its replies.
-    lease = NodeLease(
-        store.leases, UUID(store.log_id), settings.lease, observer, lambda: replies.lose_all()
-    )
+    # On SQLite the lock on the folder proves that an earlier holder is gone: under the same id, the
+    # new epoch ends its replies. On PostgreSQL each start is a node of its own.
+    node_id = UUID(store.log_id) if settings.postgres_url is None else uuid4()
+    lease = NodeLease(store.leases, node_id, settings.lease, observer, lambda: replies.lose_all())
     endings = ReplyEndings(store, turns, gateway, catalogue, clock, lease)
-    replies = Replies(gateway, live, endings, observer)
+    pace = Pace()
+    replies = Replies(gateway, live, endings, observer, tracer, pace)
     checkpoints = Checkpoints(
         store,
         lease,
@@ -243,10 +269,14 @@ async def compose(
         replies.live,
         replies.lose_all,
         lambda reply_id: replies.cut(reply_id, "deleted"),
+        pace,
     )
     # A reply that says nothing is not checkpointed, so that nothing else would tell it.
-    store.when_erased(lambda chat_id: replies.cut_in(chat_id, "deleted"))
-    recovery = Recovery(store, turns, gateway, clock, observer, replies.owns, replies.abandoned)
+    store.when_gone(lambda chat_id: replies.cut_in(chat_id, "deleted"))
+    store.when_stopped(lambda reply_id: replies.cut(reply_id, "stopped"))
+    recovery = Recovery(
+        store, turns, gateway, clock, observer, replies.owns, replies.abandoned, node_id
+    )
     await lease.take()
     closing.push_async_callback(lease.give_up)
     chat_commands = ChatCommands(
@@ -270,7 +300,7 @@ async def compose(
     usage_commands = UsageCommands(turns, accounts, clock)
 
     incidents = Incidents(observer, ids)
-    callers = Callers(identity, settings.trusted_proxies, ids, limits)
+    callers = Callers(identity, settings.trusted_proxies, ids, limits, tracer)
     tokens = StreamTokens(secret)
     streams = ReplyStreams(live, views, store.principals, tokens)
     attaching = Attaching(streams, views, tokens, clock)
@@ -287,7 +317,7 @@ async def compose(
         store=store,
         principals=store.principals,
         incidents=incidents,
-        counter=metrics,
+        counter=observer,
         clock=clock,
         ids=ids,
         log_id=store.log_id,
@@ -295,6 +325,7 @@ async def compose(
         trusted=settings.trusted_proxies,
         limits=limits,
         open_sockets=OpenConnections(settings.open_sockets, settings.address_open_sockets),
+        tracer=tracer,
     )
     messages = message_router(
         MessageRoutes(
@@ -306,37 +337,44 @@ async def compose(
             incidents,
             metrics,
             OpenConnections(settings.open_streams, settings.address_open_streams),
+            tracer,
         ),
         StreamRefusals(incidents, sockets.tell),
     )
+    checks: dict[str, Callable[[], str | None]] = {
+        "draining": lambda: "the server is going down" if node.draining else None,
+        "model": lambda: None if gateway.ready else "the model gateway is loading",
+        "views": lambda: _behind(lag()),
+    }
     others = build_http_routes(
         callers=callers,
         identity=identity,
         principals=store.principals,
         usage_commands=usage_commands,
         views=views,
-        checks={
-            "draining": lambda: "the server is going down" if node.draining else None,
-            "model": lambda: None if gateway.ready else "the model gateway is loading",
-            "views": lambda: _behind(lag()),
-        },
+        checks=checks,
         notices={"set_aside": lambda: views.set_aside},
         metrics=metrics.render,
     )
-    metrics.watch_views(lag, lambda: views.set_aside)
-    metrics.watch_holds(lambda: replies.under_way)
+    metrics.watch_views(lag, lambda: views.set_aside, lambda: views.keeps_up)
+    metrics.watch_readiness(checks)
+    views.when_applied(observer.views_applied)
+
+    def oldest_hold() -> float:
+        started = [live.started.started_at for live in replies.live()]
+        return (clock.now() - min(started)).total_seconds() if started else 0.0
+
+    metrics.watch_holds(lambda: replies.under_way, oldest_hold, lambda: recovery.orphans)
     metrics.watch_unsealed(lambda: max(0, store.known_head - sealing.sealed))
-    node.app = CrossOrigin(
-        Litestar(
-            [sockets.mount, messages, *others],
-            exception_handlers=problem_handlers(incidents),
-            before_send=[tell_minted_id, count_answers(metrics.request_answered)],
-            request_max_body_size=settings.max_body,
-            openapi_config=openapi_config(version("dabir")),
-            logging_config=None,
-        ),
-        origins,
+    app = Litestar(
+        [sockets.mount, messages, *others],
+        exception_handlers=problem_handlers(incidents),
+        before_send=[tell_minted_id],
+        request_max_body_size=settings.max_body,
+        openapi_config=openapi_config(version("dabir")),
+        logging_config=None,
     )
+    node.app = CrossOrigin(Answers(app, ids, observer, tracer), origins)
 
     async def get_ready() -> None:
         await gateway.warm_up(before=local.start if local else None)
@@ -360,6 +398,8 @@ async def compose(
         "sealer": sealing.keep,
         "model": get_ready,
     }
+    if settings.postgres_url is not None:
+        node.beside |= {"signals": store.listen, "heeding": store.heed}
     node.drains = {
         "commands": tell_sockets,
         "replies": let_replies_run,

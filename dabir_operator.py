@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from interfaces.cli.archive import add_archive
 from interfaces.cli.audit import add_audit
 from interfaces.cli.backup import add_backup
+from interfaces.cli.db import add_db
 from interfaces.cli.erase import add_erase
 from interfaces.cli.events import add_events
 from interfaces.cli.keys import add_keys
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
     from application.turns import Outcome
     from application.usage_commands import ToppedUp
     from domain.usage import Kind
+    from infrastructure.audit.trail import SharedLog
     from infrastructure.event_store.keyring import Keyring
+    from infrastructure.event_store.migrations.log_tables import LogTables
     from infrastructure.settings import Settings
 
 
@@ -50,6 +53,7 @@ def operator_commands() -> "list[Callable[[App], None]]":
         partial(add_erase, open_desk=open_erasure_desk),
         partial(add_backup, open_backups=open_backups, open_restore=open_restore),
         partial(add_keys, open_keys=open_keys, open_sealing_keys=open_sealing_keys),
+        partial(add_db, open_tables=open_tables),
     ]
 
 
@@ -60,6 +64,7 @@ def add_log(app: "App") -> None:
 @contextmanager
 def open_ledger(data_dir: Path | None) -> "Iterator[Ledger]":
     from application.ledger.ports import Ledger
+    from infrastructure.data_folder import log_url
     from infrastructure.database import sync_reader_engine
     from infrastructure.event_store.codec import codec_of
     from infrastructure.event_store.encryption import LockedForm, LockedNames, vault_of
@@ -72,14 +77,14 @@ def open_ledger(data_dir: Path | None) -> "Iterator[Ledger]":
         vault = vault_of(keyring)
         sealing = keyring.seals
         form, names = (vault.form, vault.names) if sealing else (LockedForm(), LockedNames())
-        reading = sync_reader_engine(f"sqlite:///{log_path(settings)}")
+        reading = sync_reader_engine(log_url(settings))
         closing.callback(reading.dispose)
         yield Ledger(StoredLog(reading, codec_of(form)), StoredPeople(reading, names))
 
 
 @contextmanager
 def open_import(data_dir: Path | None) -> "Iterator[LogImport]":
-    from infrastructure.data_folder import only_server_of
+    from infrastructure.data_folder import log_url, only_server_of
     from infrastructure.database import sync_writer_engine
     from infrastructure.event_store.codec import codec
     from infrastructure.event_store.encryption import vault_of
@@ -87,9 +92,10 @@ def open_import(data_dir: Path | None) -> "Iterator[LogImport]":
 
     settings = settings_for(data_dir)
     with ExitStack() as closing:
-        closing.enter_context(only_server_of(settings.data_dir))
+        if settings.postgres_url is None:
+            closing.enter_context(only_server_of(settings.data_dir))
         names = vault_of(opened_keyring(settings, closing)).names
-        writing = sync_writer_engine(f"sqlite:///{log_path(settings)}")
+        writing = sync_writer_engine(log_url(settings))
         closing.callback(writing.dispose)
         yield SqlLogImport(writing, codec, names)
 
@@ -100,6 +106,7 @@ def top_up(data_dir: Path | None, kind: "Kind", name: str, command: "TopUp") -> 
     from application.accounts import Accounts
     from application.turns import Turns
     from application.usage_commands import UsageCommands
+    from infrastructure.data_folder import log_url
     from infrastructure.event_store.encryption import vault_of
     from infrastructure.event_store.store import SqlEventStore
     from infrastructure.language_model.catalogue import Catalogue
@@ -112,8 +119,7 @@ def top_up(data_dir: Path | None, kind: "Kind", name: str, command: "TopUp") -> 
 
     async def carry_out(closing: ExitStack) -> "Outcome[ToppedUp]":
         vault = vault_of(opened_keyring(settings, closing))
-        url = f"sqlite:///{log_path(settings)}"
-        store = await SqlEventStore.open(url, clock=clock, vault=vault)
+        store = await SqlEventStore.open(log_url(settings), clock=clock, vault=vault)
         try:
             # Nothing is held here, so no model is needed.
             accounts = Accounts(store, Catalogue("", ()), terms_of(settings), secret)
@@ -130,22 +136,26 @@ def top_up(data_dir: Path | None, kind: "Kind", name: str, command: "TopUp") -> 
 @contextmanager
 def open_projections(data_dir: Path | None) -> "Iterator[Projections]":
     """Raises ConfigurationError where contents are sealed and there is no master key."""
+    from infrastructure.data_folder import log_url
     from infrastructure.database import sync_reader_engine, sync_writer_engine
     from infrastructure.event_store.codec import codec_of
     from infrastructure.event_store.encryption import vault_of
-    from infrastructure.event_store.schema import pair_with_keyring
+    from infrastructure.event_store.schema import pair_with_keyring, set_up
     from infrastructure.projections.desk import SqlProjections
+    from infrastructure.projections.shelf import generations_of
 
     settings = settings_of_log(data_dir)
     with ExitStack() as closing:
         vault = vault_of(opened_keyring(settings, closing))
-        url = f"sqlite:///{log_path(settings)}"
+        url = log_url(settings)
         writing, reading = sync_writer_engine(url), sync_reader_engine(url)
         closing.callback(writing.dispose)
         closing.callback(reading.dispose)
         with writing.begin() as connection:
+            set_up(connection)
             pair_with_keyring(connection, vault.keyring_id)
-        yield SqlProjections(settings.data_dir, writing, reading, codec_of(vault.form))
+        shelf = generations_of(settings.data_dir, settings.postgres_url)
+        yield SqlProjections(shelf, writing, reading, codec_of(vault.form))
 
 
 @contextmanager
@@ -158,18 +168,25 @@ def open_audit(data_dir: Path | None) -> "Iterator[AuditTrail]":
         keyring = opened_keyring(settings, closing)
         target = settings.audit_checkpoints
         yield closing.enter_context(
-            open_trail(settings.data_dir, clock=SystemClock(), target=target, witness=keyring)
+            open_trail(
+                settings.data_dir,
+                clock=SystemClock(),
+                target=target,
+                witness=keyring,
+                shared=shared_log(settings),
+            )
         )
 
 
 @contextmanager
 def open_erasure_desk(data_dir: Path | None) -> "Iterator[ErasureDesk]":
     from application.erasure import ErasureDesk
+    from infrastructure.data_folder import log_url
 
     settings = settings_of_log(data_dir)
     with ExitStack() as closing:
         keyring = opened_keyring(settings, closing)
-        erasing = _Erasing(settings, log_path(settings), keyring, closing)
+        erasing = _Erasing(settings, log_url(settings), keyring, closing)
         yield ErasureDesk(
             erasing.run,
             erasing.erasure,
@@ -184,6 +201,7 @@ def open_backups(data_dir: Path | None) -> "Iterator[Backups]":
     from infrastructure.backup import SqliteBackups
 
     settings = settings_of_log(data_dir)
+    refuse_on_postgres(settings)
     yield SqliteBackups(settings.data_dir, lambda folder: (), lambda log_id: 0)
 
 
@@ -196,6 +214,7 @@ def open_restore(data_dir: Path | None, keys_lost: bool) -> "Iterator[Backups]":
     from infrastructure.event_store.keyring import FILE_NAME
 
     settings = settings_for(data_dir)
+    refuse_on_postgres(settings)
     with ExitStack() as closing:
         closing.enter_context(only_server_of(settings.data_dir))
         if not keys_lost and not (settings.data_dir / FILE_NAME).exists():
@@ -207,7 +226,8 @@ def open_restore(data_dir: Path | None, keys_lost: bool) -> "Iterator[Backups]":
 
         def erase_again(folder: Path) -> "Sequence[UUID]":
             with ExitStack() as closing_log:
-                erasing = _Erasing(settings, folder / LOG_FILE, keyring, closing_log)
+                log = f"sqlite:///{folder.absolute() / LOG_FILE}"
+                erasing = _Erasing(settings, log, keyring, closing_log)
                 again: Sequence[UUID] = erasing.run(
                     erasing.erasure.repeat(keyring.erased_principals())
                 )
@@ -235,11 +255,19 @@ def open_sealing_keys(data_dir: Path | None) -> "Iterator[Keyring]":
         yield keyring
 
 
+@contextmanager
+def open_tables(data_dir: Path | None) -> "Iterator[LogTables]":
+    from infrastructure.data_folder import log_url
+    from infrastructure.event_store.migrations.log_tables import LogTables
+
+    yield LogTables(log_url(settings_of_log(data_dir)))
+
+
 class _Erasing:
     """Erasing in one log, on an event loop of its own."""
 
     def __init__(
-        self, settings: "Settings", log: Path, keyring: "Keyring", closing: ExitStack
+        self, settings: "Settings", url: str, keyring: "Keyring", closing: ExitStack
     ) -> None:
         import asyncio
 
@@ -249,13 +277,12 @@ class _Erasing:
         from infrastructure.event_store.store import SqlEventStore
         from infrastructure.system import SystemClock
 
-        url, clock = f"sqlite:///{log}", SystemClock()
         self._runner: asyncio.Runner = closing.enter_context(asyncio.Runner())
         writing, reading = sync_writer_engine(url, secure_delete=True), sync_reader_engine(url)
         closing.callback(writing.dispose)
         closing.callback(reading.dispose)
         self.store: SqlEventStore = self.run(
-            SqlEventStore.open(url, clock=clock, vault=vault_of(keyring))
+            SqlEventStore.open(url, clock=SystemClock(), vault=vault_of(keyring))
         )
         closing.callback(lambda: self.run(self.store.close()))
         self.log: SqlErasure = SqlErasure(writing, reading, keyring)
@@ -300,9 +327,30 @@ def settings_of_log(data_dir: Path | None) -> "Settings":
     from application.errors import ConfigurationError
 
     settings = settings_for(data_dir)
-    if not log_path(settings).exists():
+    if settings.postgres_url is None and not log_path(settings).exists():
         raise ConfigurationError(f"{settings.data_dir} holds no log.")
     return settings
+
+
+def refuse_on_postgres(settings: "Settings") -> None:
+    """Raises BackupRefused."""
+    from application.backup import BackupRefused
+
+    if settings.postgres_url is not None:
+        raise BackupRefused(
+            "The log is on PostgreSQL: back it up with pg_dump --exclude-schema='dabir_keys', and "
+            "the keys apart. docs/deployment.md says how, and what to do after a restore."
+        )
+
+
+def shared_log(settings: "Settings") -> "SharedLog | None":
+    """What a trail needs to know of a log on PostgreSQL; None on SQLite."""
+    from infrastructure.audit.trail import SharedLog
+    from infrastructure.settings import load_secret
+
+    if settings.postgres_url is None:
+        return None
+    return SharedLog(settings.postgres_url, load_secret(settings.data_dir, settings.secret))
 
 
 def log_path(settings: "Settings") -> Path:

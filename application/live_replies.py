@@ -1,5 +1,6 @@
 """The port to replies under way: their text while it grows, and how they end."""
 
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -25,28 +26,34 @@ class StartedReply(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
 
 
-class LiveReply(Protocol):
+class FollowedReply(Protocol):
     """The text of one reply under way: UTF-8, append-only, addressed by offsets in bytes.
 
-    Offsets always fall between code points. `ending` is set once, after the terminal append.
+    Offsets always fall between code points. `ending` is set once, after the terminal append; one
+    that has ended without it ended elsewhere, and the log has the end and maybe more of the text.
     """
 
-    started: StartedReply
     text: bytearray
     reasoning: bytearray
     ending: "Ending | None"
-
-    def append(self, text: str, reasoning: str) -> None: ...
-
-    def end(self, ending: "Ending | None") -> None:
-        """Wake all followers for good; None sends them to the log (the node lost the reply)."""
-        ...
 
     @property
     def ended(self) -> bool: ...
 
     async def beyond(self, text_offset: int, reasoning_offset: int) -> None:
         """Return once there is more than at these offsets, or the reply has ended."""
+        ...
+
+
+class LiveReply(FollowedReply, Protocol):
+    """The same for who answers it."""
+
+    started: StartedReply
+
+    def append(self, text: str, reasoning: str) -> None: ...
+
+    def end(self, ending: "Ending | None") -> None:
+        """Wake all followers for good; None sends them to the log (the node lost the reply)."""
         ...
 
 
@@ -62,7 +69,16 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 class LiveReplies(Protocol):
     def open(self, started: StartedReply) -> LiveReply: ...
 
-    def find(self, reply_id: UUID) -> LiveReply | None: ...
+    def find(self, reply_id: UUID) -> LiveReply | None:
+        """A reply that this node answers."""
+        ...
+
+    def follow(self, reply_id: UUID) -> AbstractAsyncContextManager[FollowedReply]:
+        """A reply of any node, for as long as the context is open.
+
+        It may fall behind the reply and catch up; one that nobody answers has ended.
+        """
+        ...
 
     def close(self, reply_id: UUID) -> None:
         """Forget an ended reply; those who follow it keep what they hold."""
@@ -80,6 +96,10 @@ class Observer(Protocol):
     def reply_started(self, started: StartedReply) -> None: ...
 
     def first_token(self, started: StartedReply, seconds: float) -> None: ...
+
+    def next_token(self, seconds: float) -> None:
+        """`seconds` after the one before it."""
+        ...
 
     def reply_ended(self, started: StartedReply, outcome: str, cause: str | None) -> None: ...
 

@@ -154,6 +154,17 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     address_refund: bytes | None = None
     """The address whose message is given back."""
 
+    @property
+    def changes_nothing(self) -> bool:
+        return (
+            not any(aggregate.pending_events for aggregate in self.aggregates)
+            and self.command is None
+            and self.opens is None
+            and self.closes is None
+            and self.address_use is None
+            and self.address_refund is None
+        )
+
 
 class Draft(msgspec.Struct, frozen=True):
     """What a reply under way has said so far (UTF-8)."""
@@ -214,8 +225,12 @@ class EventStore(Protocol):
         """
         ...
 
-    async def open_replies(self) -> list[OpenReplyRow]:
-        """Replies whose node holds no valid lease any more."""
+    async def open_replies(self, node: UUID | None = None) -> list[OpenReplyRow]:
+        """Replies whose node holds no valid lease any more.
+
+        Also those of `node` on which nothing was written for a while: it knows which of them it is
+        still making, and which it never came to make.
+        """
         ...
 
     async def find_open_reply(self, reply_id: UUID) -> OpenReplyRow | None:

@@ -50,7 +50,9 @@ class ViewsStatus(msgspec.Struct, frozen=True):
     set_aside: Sequence[StreamSetAside]
     build: BuildStatus | None
     server: bool
-    """Whether a server that follows this version holds the data folder."""
+    """Whether a server keeps them up at this moment."""
+    runner: UUID | None = None
+    """Its node, or the last one that did; None where there can be but one."""
 
 
 class Rebuilt(msgspec.Struct, frozen=True):

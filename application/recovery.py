@@ -13,7 +13,7 @@ from application.turns import Turns
 from domain.chat import Chat
 from domain.usage import Consumption, Usage
 
-REAP_INTERVAL = 2.0
+REAP_INTERVAL = 1.0
 RETRY_AFTER = 60.0
 """Seconds until a reply that could not be ended is tried again."""
 
@@ -34,6 +34,7 @@ class Recovery:
         observer: Observer,
         owned: Callable[[UUID], bool],
         abandoned: Callable[[UUID], LiveReply | None],
+        node: UUID,
     ) -> None:
         self._store = store
         self._turns = turns
@@ -42,7 +43,10 @@ class Recovery:
         self._observer = observer
         self._owned = owned
         self._abandoned = abandoned
+        self._node = node
         self._not_before: dict[UUID, float] = {}
+        self.orphans = 0
+        """How many replies had lost their node when this one last looked."""
 
     async def keep_reaping(self) -> None:
         """End orphans, now and every few seconds."""
@@ -56,8 +60,11 @@ class Recovery:
     async def reap(self) -> None:
         """End every reply whose node is gone, with its text and one settlement."""
         now = asyncio.get_running_loop().time()
-        for row in await self._store.open_replies():
-            if self._owned(row.reply_id) or now < self._not_before.get(row.reply_id, 0.0):
+        rows = await self._store.open_replies(self._node)
+        orphans = [row for row in rows if not self._owned(row.reply_id)]
+        self.orphans = len(orphans)
+        for row in orphans:
+            if now < self._not_before.get(row.reply_id, 0.0):
                 continue
             try:
                 await self._interrupt(row)

@@ -11,11 +11,13 @@ from uuid import UUID
 
 import msgspec
 
+from application.checkpoints import Pace
 from application.errors import LeaseLost, ModelFailure
 from application.insist import insist
 from application.live_replies import LiveReplies, LiveReply, Observer, StartedReply
 from application.ports import LanguageModel, Meta, Prompt
 from application.reply_endings import Answer, Begun, Cut, ReplyEndings, Said
+from application.tracing import UNTRACED, Span, Tracer
 from domain.usage import Usage
 
 LONGEST_ANSWER = 8_000_000
@@ -43,11 +45,16 @@ class Replies:
         live: LiveReplies,
         endings: ReplyEndings,
         observer: Observer,
+        tracer: Tracer = UNTRACED,
+        pace: Pace | None = None,
     ) -> None:
+        """`pace` tells how soon what is shown is kept; None where nothing keeps it."""
         self._model = model
+        self._pace = pace
         self._live = live
         self._endings = endings
         self._observer = observer
+        self._tracer = tracer
         self._running: dict[UUID, Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._upstreams: set[asyncio.Task[None]] = set()
@@ -78,6 +85,7 @@ class Replies:
             over=asyncio.Event(),
         )
         self._running[started.reply_id] = running
+        self._tracer.concerns(reply_id=started.reply_id)
         self._observer.reply_started(started)
         if self._closing:
             self.cut(started.reply_id, "interrupted")
@@ -149,6 +157,14 @@ class Replies:
     # The owner's task
 
     async def _own(self, running: Running) -> None:
+        started, correlation = running.live.started, running.begun.meta.correlation
+        with self._tracer.span("reply", correlation, kind=started.kind) as span:
+            outcome = await self._make(running)
+            span.note(outcome=outcome)
+        self._observer.reply_ended(started, outcome, running.answer.cause)
+
+    async def _make(self, running: Running) -> str:
+        """From the call to the end of its followers; what it came to, a status or a code."""
         started = running.live.started
         try:
             await self._stream(running)
@@ -163,8 +179,7 @@ class Replies:
             self._running.pop(started.reply_id, None)
         running.live.end(ending)
         self._live.close(started.reply_id)
-        outcome = (ending.error or ending.message.status) if ending else "lease-lost"
-        self._observer.reply_ended(started, outcome, running.answer.cause)
+        return (ending.error or ending.message.status) if ending else "lease-lost"
 
     async def _stream(self, running: Running) -> None:
         """Pull the answer; returns when it ended, failed, or was cut.
@@ -194,18 +209,36 @@ class Replies:
         running.over.set()
 
     async def _pull(self, running: Running) -> None:
+        prompt, correlation = running.prompt, running.begun.meta.correlation
+        with self._tracer.span("model", correlation, model=prompt.model) as span:
+            await self._read_answer(running, span)
+            answer = running.answer
+            span.note(answered_by=answer.model, finish_reason=answer.finish_reason or "none")
+            if answer.usage is not None:
+                span.note(
+                    prompt_tokens=answer.usage.prompt_tokens,
+                    completion_tokens=answer.usage.completion_tokens,
+                )
+
+    async def _read_answer(self, running: Running, span: Span) -> None:
         live, answer = running.live, running.answer
-        began = asyncio.get_running_loop().time()
+        time = asyncio.get_running_loop().time
+        last = time()
         async with aclosing(self._model.reply(running.prompt)) as deltas:
             async for delta in deltas:
+                if self._pace is not None and self._pace.is_behind:
+                    await self._pace.caught_up()
                 if running.cut is not None:
                     return
                 if delta.text or delta.reasoning:
                     if len(live.text) + len(live.reasoning) > LONGEST_ANSWER:
                         raise ModelFailure("PROVIDER_ERROR", "the answer has no end")
-                    if not live.text and not live.reasoning:
-                        elapsed = asyncio.get_running_loop().time() - began
-                        self._observer.first_token(live.started, elapsed)
+                    before, last = last, time()
+                    if live.text or live.reasoning:
+                        self._observer.next_token(last - before)
+                    else:
+                        self._observer.first_token(live.started, last - before)
+                        span.happened("first token")
                     live.append(delta.text, delta.reasoning)
                 if delta.model is not None:
                     answer.model = delta.model

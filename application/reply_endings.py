@@ -144,21 +144,21 @@ class ReplyEndings:
         return address if is_given_back(consumption, "deleted") else None
 
     async def _kept(self, usage: Usage, reply_id: UUID) -> tuple[bytes | None, Consumption | None]:
-        """The address and the consumption of an orphan that nobody has ended yet."""
+        """The address and the consumption of a reply of another node, or of none any more."""
+        row = await self._store.find_open_reply(reply_id)
+        if row is None:
+            return None, None
         quote = usage.quote_of(reply_id)
-        for row in await self._store.open_replies():
-            if row.reply_id == reply_id:
-                consumption = await consumption_of(
-                    self._counter,
-                    quote.model,
-                    quote.price,
-                    quote.prompt_tokens,
-                    row.text,
-                    row.reasoning,
-                    None,
-                )
-                return row.address, consumption
-        return None, None
+        consumption = await consumption_of(
+            self._counter,
+            quote.model,
+            quote.price,
+            quote.prompt_tokens,
+            row.text,
+            row.reasoning,
+            None,
+        )
+        return row.address, consumption
 
     async def _consumption(self, begun: Begun, said: Said) -> Consumption | None:
         answer = said.answer

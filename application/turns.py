@@ -26,6 +26,7 @@ from application.ports import (
     Ids,
     Meta,
 )
+from application.tracing import UNTRACED, Tracer
 from domain.refusal import Refusal
 
 R = TypeVar("R")
@@ -61,10 +62,13 @@ class Turns:
     that many sends at once on credit for one make one model call and no storm of retries.
     """
 
-    def __init__(self, store: EventStore, ids: Ids, secret: bytes) -> None:
+    def __init__(
+        self, store: EventStore, ids: Ids, secret: bytes, tracer: Tracer = UNTRACED
+    ) -> None:
         self._store = store
         self._ids = ids
         self._secret = secret
+        self._tracer = tracer
         self._locks: dict[UUID, tuple[asyncio.Lock, int]] = {}
         self._running: set[asyncio.Task[Any]] = set()
 
@@ -96,7 +100,7 @@ class Turns:
         A client that goes away does not stop it. Raises what `decide` refuses, and
         IdempotencyKeyReused.
         """
-        task = asyncio.ensure_future(self._in_turn(caller, command, key, result_type, decide))
+        task = asyncio.ensure_future(self._traced(caller, command, key, result_type, decide))
         self._running.add(task)
         task.add_done_callback(self._running_ended)
         return await asyncio.shield(task)
@@ -110,6 +114,19 @@ class Turns:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # seen: whoever waited for it was told, or is gone
+
+    async def _traced(
+        self,
+        caller: Caller,
+        command: Command,
+        key: str | None,
+        result_type: type[R],
+        decide: Callable[["Attempt"], Awaitable[Decision[R]]],
+    ) -> Outcome[R]:
+        with self._tracer.span("command", caller.correlation, command=command.route) as span:
+            outcome = await self._in_turn(caller, command, key, result_type, decide)
+            span.note(repeated=outcome.repeated, position=outcome.position)
+        return outcome
 
     async def _in_turn(
         self,
@@ -142,6 +159,10 @@ class Turns:
         while True:
             try:
                 decision = await decide(attempt)
+                if decision.append.changes_nothing and not attempt.fresh:
+                    # By what this process remembers; another one may have changed it since.
+                    attempt = msgspec.structs.replace(attempt, fresh=True)
+                    continue
                 position = await self._store.append(decision.append)
                 if decision.then is not None:
                     decision.then()

@@ -44,7 +44,7 @@ from infrastructure.database import sync_reader_engine, sync_writer_engine
 from infrastructure.event_store.codec import codec
 from infrastructure.event_store.stored import StoredLog
 from infrastructure.projections.desk import SqlProjections
-from infrastructure.projections.generation import open_generation
+from infrastructure.projections.file_shelf import FileShelf, open_file
 from infrastructure.projections.projector import Projector
 
 LIBRARY_EVENTS = 100_000
@@ -110,7 +110,7 @@ def by_the_library(folder: Path) -> int:
             recorder.insert_events([mapper.to_stored_event(event) for event in events])
         tracked = SQLiteTrackingRecorder(SQLiteDatastore(f"{scratch}/tracking.db"))
         tracked.create_table()
-        generation = open_generation(Path(scratch) / "views.db", "a-log", LIBRARY_EVENTS)
+        generation = open_file(Path(scratch) / "views.db", "a-log", LIBRARY_EVENTS)
         projector = Projector(generation.writing, strict=True)
         projector.load()
         _begin()
@@ -163,7 +163,7 @@ def _opened(folder: Path) -> Iterator[SqlProjections]:
     url = URL.create("sqlite", database=str(folder / LOG_FILE))
     writing, reading = sync_writer_engine(url), sync_reader_engine(url)
     try:
-        yield SqlProjections(folder, writing, reading, codec)
+        yield SqlProjections(FileShelf(folder), writing, reading, codec)
     finally:
         writing.dispose()
         reading.dispose()

@@ -20,6 +20,7 @@ from application.queries import ListChats, ListMessages, SearchMessages
 from domain.chat import Chat, MessageUsage, Parameters
 from domain.usage import Consumption, Price, Quote, Usage
 from infrastructure.event_store.store import SqlEventStore
+from infrastructure.projections.shelf import generations_of
 from infrastructure.projections.views import SqlViews
 from infrastructure.system import SystemClock
 
@@ -77,7 +78,7 @@ async def main(events: int) -> None:
         store = await SqlEventStore.open(f"sqlite:///{data_dir / 'events.db'}", clock=clock)
         owner = await fill(store, events)
         views = await SqlViews.open(
-            data_dir, store, clock=clock, anon_limit=20, starting_balance=0, currency="USD"
+            generations_of(data_dir), store, clock=clock, anon_limit=20, starting_balance=0, currency="USD"
         )
         await queried(views, owner)
         await views.close()

@@ -1,4 +1,4 @@
-"""The data folder, and who may have it."""
+"""The data folder, who may have it, and where the log is."""
 
 import fcntl
 import os
@@ -7,9 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from application.errors import ConfigurationError
+from infrastructure.settings import Settings
 
 LOCK_FILE = "serve.lock"
 LOG_FILE = "events.db"
+
+
+def log_url(settings: Settings) -> str:
+    """Where the log is: on PostgreSQL if that is set, else a file of the data folder."""
+    return settings.postgres_url or f"sqlite:///{settings.data_dir.absolute() / LOG_FILE}"
 
 
 @contextmanager

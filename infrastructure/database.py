@@ -9,7 +9,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -35,8 +35,25 @@ _OUTSIDE = {
 }
 
 
+def is_gone(error: Exception) -> bool:
+    """Whether a server of a database has gone away, or is not to be had at the moment."""
+    if not isinstance(error, DBAPIError):
+        return False
+    if error.connection_invalidated:
+        return True
+    # None where no connection came about; 08: it broke; 57P: the server shuts down or starts.
+    state = getattr(error.orig, "sqlstate", "of another engine")
+    return isinstance(error, OperationalError) and (
+        state is None or state.startswith(("08", "57P"))
+    )
+
+
 def outside_cause(error: Exception) -> str | None:
     """What kept the database from being used, where it is no fault of the program; else None."""
+    if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", "") == "55P03":
+        return _OUTSIDE[sqlite3.SQLITE_BUSY]
+    if is_gone(error):
+        return "the database does not answer. Is it up, and DABIR_DATABASE_URL right?"
     cause = error.orig if isinstance(error, OperationalError) else error
     if not isinstance(cause, sqlite3.OperationalError):
         return None
@@ -63,7 +80,13 @@ def sync_writer_engine(
         from infrastructure import postgres
 
         durable = synchronous == "FULL"
-        return postgres.writer_engine(make_url(url), lock=lock, durable=durable, schema=schema)
+        return postgres.writer_engine(
+            make_url(url),
+            lock=lock,
+            lock_timeout=BUSY_TIMEOUT_SECONDS,
+            durable=durable,
+            schema=schema,
+        )
     pragmas = (
         f"busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}",
         "journal_mode=WAL",
@@ -157,11 +180,18 @@ def _prepare(engine: Engine, pragmas: tuple[str, ...], begin: str) -> None:
         connection.exec_driver_sql(begin)
 
 
-def emptied_wal(engine: Engine) -> bool:
-    """Fold a database's write-ahead log back and empty its file; False while somebody reads.
+def scrubbed(engine: Engine, tables: list[str]) -> bool:
+    """Take old versions of what was erased out of the database; False while somebody reads.
 
-    Old versions of pages lie in the file until then, whatever was erased since.
+    On SQLite the write-ahead log is folded back and its file emptied. On PostgreSQL the tables are
+    vacuumed: what was in them is overwritten by and by, and the server's own write-ahead log
+    recycled as it is configured.
     """
+    if is_postgres(engine.url):
+        from infrastructure import postgres
+
+        postgres.vacuum(engine, tables)
+        return True
     with engine.connect() as connection:
         # Outside of any transaction, which the engine would begin.
         cursor = connection.connection.cursor()

@@ -1,22 +1,16 @@
-"""What operators see of a running service: logs on stderr, and numbers for Prometheus."""
+"""What operators read of a running service: lines on stderr."""
 
 import logging
 import re
 import sys
-from collections.abc import Callable
 
 import structlog
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    generate_latest,
-)
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+from infrastructure.settings_values import LogFormat, LogLevel
+
+_OURS = ("__main__", "dabir", "application", "infrastructure", "interfaces")
+"""Loggers that may speak below `info`: libraries' would tell what people write."""
 
 _QUERY = re.compile(r"\?([^\s\"]*=[^\s\"]*)")
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]+")
@@ -63,11 +57,11 @@ def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def configure_logging(level: int = logging.INFO) -> None:
+def configure_logging(level: LogLevel = "info", form: LogFormat = "auto") -> None:
     """Sends structlog's and the standard library's records to stderr.
 
-    People at a terminal get lines, everything else JSON. uvicorn must run with `log_config=None`,
-    or it replaces this.
+    With `auto` people at a terminal get lines, everything else JSON. uvicorn must run with
+    `log_config=None`, or it replaces this.
     """
     stamps: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -93,18 +87,21 @@ def configure_logging(level: int = logging.INFO) -> None:
             foreign_pre_chain=stamps,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *_rendering(sys.stderr.isatty()),
+                *_rendering(form == "console" or (form == "auto" and sys.stderr.isatty())),
             ],
         )
     )
-    logging.basicConfig(handlers=[handler], level=level, force=True)
+    wanted = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(handlers=[handler], level=max(wanted, logging.INFO), force=True)
+    for name in _OURS:
+        logging.getLogger(name).setLevel(wanted)
     _calm_libraries()
 
 
-def _rendering(terminal: bool) -> list[Processor]:
+def _rendering(console: bool) -> list[Processor]:
     # Tracebacks without local variables: those hold people's texts and keys.
     written: list[Processor] = [structlog.processors.format_exc_info, _redact]
-    if terminal:
+    if console:
         return [*written, structlog.dev.ConsoleRenderer()]
     return [*written, structlog.processors.JSONRenderer(ensure_ascii=False)]
 
@@ -116,96 +113,3 @@ def _calm_libraries() -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-
-
-class Metrics:
-    """The service's numbers. The composition root feeds it; each method says what happened."""
-
-    def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        self._requests = self._counter(
-            "http_requests", "HTTP requests by route and status", "route", "status"
-        )
-        self._streams = self._gauge("open_streams", "SSE streams open now")
-        self._sockets = self._gauge("sockets", "Socket.IO connections open now")
-        self._started = self._counter("replies_started", "Replies begun")
-        self._ended = self._counter(
-            "replies_ended", "Replies ended, by outcome and error code", "outcome", "code"
-        )
-        self._first_token = self._seconds(
-            "time_to_first_token_seconds", "From a reply's start to its first text", 0.05
-        )
-        self._batch = Histogram(
-            "dabir_append_batch_size",
-            "Commands written in one transaction of the log",
-            buckets=[2**n for n in range(11)],
-            registry=self._registry,
-        )
-        self._append = self._seconds("append_seconds", "Writing one batch to the log", 0.0005)
-        self._lag = self._gauge("views_lag", "Events that the views are behind the log")
-        self._set_aside = self._gauge("views_set_aside", "Streams that a view could not apply")
-        self._unsealed = self._gauge(
-            "log_unsealed", "Events of the log that no checkpoint was signed for"
-        )
-        self._holds = self._gauge("holds_open", "Holds on people's balances open now")
-        self._upstream = self._counter(
-            "upstream_calls", "Calls to model providers, by model and outcome", "model", "outcome"
-        )
-
-    def request_answered(self, route: str, status: int) -> None:
-        """`route` is the pattern, never the path: paths hold ids."""
-        self._requests.labels(route, str(status)).inc()
-
-    def stream_opened(self) -> None:
-        self._streams.inc()
-
-    def stream_closed(self) -> None:
-        self._streams.dec()
-
-    def socket_connected(self) -> None:
-        self._sockets.inc()
-
-    def socket_disconnected(self) -> None:
-        self._sockets.dec()
-
-    def reply_started(self) -> None:
-        self._started.inc()
-
-    def reply_ended(self, outcome: str, code: str = "") -> None:
-        self._ended.labels(outcome, code).inc()
-
-    def first_token_arrived(self, seconds: float) -> None:
-        self._first_token.observe(seconds)
-
-    def batch_appended(self, commands: int, seconds: float) -> None:
-        self._batch.observe(commands)
-        self._append.observe(seconds)
-
-    def upstream_called(self, model: str, outcome: str) -> None:
-        self._upstream.labels(model, outcome).inc()
-
-    def watch_views(self, lag: Callable[[], float], set_aside: Callable[[], float]) -> None:
-        """Both are asked whenever somebody reads the metrics, and must not block."""
-        self._lag.set_function(lag)
-        self._set_aside.set_function(set_aside)
-
-    def watch_holds(self, count: Callable[[], float]) -> None:
-        self._holds.set_function(count)
-
-    def watch_unsealed(self, count: Callable[[], float]) -> None:
-        self._unsealed.set_function(count)
-
-    def render(self) -> bytes:
-        """Everything in Prometheus' text format, `METRICS_TYPE`."""
-        return generate_latest(self._registry)
-
-    def _counter(self, name: str, words: str, *labels: str) -> Counter:
-        return Counter(f"dabir_{name}", words, labels, registry=self._registry)
-
-    def _gauge(self, name: str, words: str) -> Gauge:
-        return Gauge(f"dabir_{name}", words, registry=self._registry)
-
-    def _seconds(self, name: str, words: str, shortest: float) -> Histogram:
-        buckets = [shortest * 2**n for n in range(12)]
-        return Histogram(f"dabir_{name}", words, buckets=buckets, registry=self._registry)

@@ -1,4 +1,4 @@
-"""Engines on PostgreSQL: psycopg 3, each transaction begun in one round trip.
+"""Engines on PostgreSQL, by psycopg 3.
 
 A connection on which nobody answers is cut after `PATIENCE_SECONDS`: a peer that went away without
 a word would else be waited for as long as the kernel believes in it, or for ever.
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 DRIVER = "postgresql+psycopg"
 
-LOCK_TIMEOUT = 5000
-"""Milliseconds that a statement waits for another process's lock."""
-IDLE_TIMEOUT = 5000
+IDLE_TIMEOUT = 2000
 """Milliseconds after which the server ends a writer that stopped in the midst of a transaction.
 
 A process that is paused there would else keep every other one from writing.
@@ -33,34 +31,38 @@ READERS = 4
 
 
 def writer_engine(
-    url: URL, *, lock: str, durable: bool = True, schema: str | None = None, patient: bool = False
+    url: URL,
+    *,
+    lock: str,
+    lock_timeout: float,
+    durable: bool = True,
+    schema: str | None = None,
+    patient: bool = False,
 ) -> Engine:
     """A single connection whose transactions exclude those of all others with the same `lock`.
 
-    Under READ COMMITTED, each statement sees all that was committed before the lock was had. What
-    is not `durable` may lose its last commits in a crash of the server, never consistency. A
-    `patient` one may take as long as it likes, for building what nobody waits for.
+    Under READ COMMITTED, each statement sees all that was committed before the lock was had.
+    `lock_timeout` is in seconds. What is not `durable` may lose its last commits in a crash of the
+    server, never consistency. A `patient` one may take as long as it likes, for building what
+    nobody waits for.
     """
-    options = {"lock_timeout": LOCK_TIMEOUT}
+    options: dict[str, Any] = {"lock_timeout": int(lock_timeout * 1000)}
+    if not durable:
+        options["synchronous_commit"] = "off"
     if not patient:
         options["idle_in_transaction_session_timeout"] = IDLE_TIMEOUT
     engine = create_engine(
         url.set(drivername=DRIVER),
         pool_size=1,
         max_overflow=0,
-        # The BEGIN is ours, so that it needs no round trip of its own.
-        connect_args=_connect_args(schema, options, synchronous="on" if durable else "off")
-        | {"autocommit": True},
+        connect_args=_connect_args(schema, options),
         hide_parameters=True,
     )
-    begin = f"BEGIN; SELECT pg_advisory_xact_lock({lock_number(lock)})"
+    take_lock = f"SELECT pg_advisory_xact_lock({lock_number(lock)})"
 
     @event.listens_for(engine, "begin")
     def begin_locked(connection: Connection) -> None:
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        # Past the prepared statements, of which none holds two.
-        driver.execute(begin, prepare=False)
+        connection.exec_driver_sql(take_lock)
 
     if not patient:
         _impatience.watch(engine.pool)
@@ -115,14 +117,10 @@ def vacuum(engine: Engine, tables: list[str]) -> None:
             connection.execute(text(f"VACUUM {table}"))
 
 
-def _connect_args(
-    schema: str | None, options: dict[str, Any], synchronous: str | None = None
-) -> dict[str, Any]:
+def _connect_args(schema: str | None, options: dict[str, Any]) -> dict[str, Any]:
     settings = {"client_encoding": "utf8", "timezone": "UTC", "jit": "off", **options}
     if schema is not None:
         settings["search_path"] = schema
-    if synchronous is not None:
-        settings["synchronous_commit"] = synchronous
     return {
         "connect_timeout": CONNECT_TIMEOUT,
         "application_name": "dabir",

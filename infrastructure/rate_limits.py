@@ -9,71 +9,8 @@ from limits.aio.strategies import FixedWindowRateLimiter
 from application.client_address import limited_address
 from application.errors import RateLimited
 from application.ports import Caller, Deed, RateLimits
+from infrastructure.rate_windows import MemoryWindows, SharedWindows
 from infrastructure.settings import Settings
-
-
-class MemoryWindows(Storage):
-    """Fixed windows in this process, each from its first use on.
-
-    The library's own looks through all of its keys at almost every request; here windows of one
-    length stand in the order in which they end, and each new one clears away two old ones.
-    """
-
-    STORAGE_SCHEME = None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._by_length: dict[int, dict[str, tuple[int, float]]] = {}
-
-    @property
-    def base_exceptions(self) -> type[Exception]:
-        return ValueError
-
-    async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        windows = self._by_length.setdefault(expiry, {})
-        now = time.time()
-        count, ends = windows.get(key, (0, 0.0))
-        if ends <= now:
-            windows.pop(key, None)
-            _clear_ended(windows, now)
-            count, ends = 0, now + expiry
-        windows[key] = (count + amount, ends)
-        return count + amount
-
-    async def get(self, key: str) -> int:
-        count, ends = self._window(key)
-        return count if ends > time.time() else 0
-
-    async def get_expiry(self, key: str) -> float:
-        """When the window ends, in Unix seconds."""
-        return self._window(key)[1] or time.time()
-
-    async def check(self) -> bool:
-        return True
-
-    async def reset(self) -> int:
-        count = len(self)
-        self._by_length.clear()
-        return count
-
-    async def clear(self, key: str) -> None:
-        for windows in self._by_length.values():
-            windows.pop(key, None)
-
-    def __len__(self) -> int:
-        return sum(map(len, self._by_length.values()))
-
-    def _window(self, key: str) -> tuple[int, float]:
-        found = (windows[key] for windows in self._by_length.values() if key in windows)
-        return next(found, (0, 0.0))
-
-
-def _clear_ended(windows: dict[str, tuple[int, float]], now: float) -> None:
-    for _ in range(2):
-        oldest = next(iter(windows), None)
-        if oldest is None or windows[oldest][1] > now:
-            return
-        del windows[oldest]
 
 
 class CountedRates(RateLimits):
@@ -92,6 +29,7 @@ class CountedRates(RateLimits):
         address_requests: int = 0,
         strangers: int = 0,
     ) -> None:
+        self._storage = storage
         self._windows = FixedWindowRateLimiter(storage)
         self._principals: dict[Deed, RateLimitItem | None] = {
             "send": _a_minute(sends, "send"),
@@ -104,9 +42,11 @@ class CountedRates(RateLimits):
         )
 
     @classmethod
-    def configured(cls, settings: Settings) -> "CountedRates":
+    def configured(cls, settings: Settings, log_id: str = "") -> "CountedRates":
+        """Where a Valkey is set, all nodes of a log count together. Raises ConfigurationError."""
+        url = settings.valkey_url
         return cls(
-            MemoryWindows(),
+            SharedWindows(url.get_secret_value(), log_id) if url else MemoryWindows(),
             sends=settings.send_rate,
             requests=settings.request_rate,
             address_sends=settings.address_send_rate,
@@ -124,6 +64,14 @@ class CountedRates(RateLimits):
         await self._count(self._principals[deed], caller.principal.id.hex)
         if deed == "send":
             await self._count(self._address_sends, limited_address(caller.address))
+
+    async def shared(self) -> bool:
+        """Whether all nodes count together now."""
+        return isinstance(self._storage, SharedWindows) and await self._storage.check()
+
+    async def aclose(self) -> None:
+        if isinstance(self._storage, SharedWindows):
+            await self._storage.aclose()
 
     async def _count(self, limit: RateLimitItem | None, key: str) -> None:
         if limit is None or await self._windows.hit(limit, key):

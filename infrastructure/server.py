@@ -1,8 +1,11 @@
 """uvicorn, run from code, that drains before it stops."""
 
 import asyncio
+import os
+import signal
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import FrameType
 
 import structlog
@@ -20,6 +23,9 @@ BACKLOG = 2048
 class DrainingServer(uvicorn.Server):
     """The first signal starts `drain`, and stops when that is done; a second one stops at once.
 
+    With a `parent` the end of that descriptor is such a signal too, and a second one is left to it:
+    both may be sent the same. A byte to it says that the port is open.
+
     uvicorn's own shutdown never ends while a stream is open, and its lifespan event comes too
     late to refuse new work.
     """
@@ -29,8 +35,10 @@ class DrainingServer(uvicorn.Server):
         config: uvicorn.Config,
         listening: Callable[[], None],
         drain: Callable[[], Awaitable[None]],
+        parent: int | None,
     ) -> None:
         super().__init__(config)
+        self._parent = parent
         self._listening = listening
         self._drain = drain
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -43,10 +51,24 @@ class DrainingServer(uvicorn.Server):
         if self.started:
             log.info("serving", host=self.address[0], port=self.address[1])
             self._listening()
+            if self._parent is not None:
+                self._heed(self._parent)
+
+    def _heed(self, parent: int) -> None:
+        loop = asyncio.get_running_loop()
+
+        def ended() -> None:
+            loop.remove_reader(parent)
+            self.handle_exit(signal.SIGTERM, None)
+
+        loop.add_reader(parent, ended)
+        with suppress(BrokenPipeError):  # it is gone, as the reader is about to hear
+            os.write(parent, b"!")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._told_to_stop or self._loop is None:
-            self.should_exit = self.force_exit = True
+            if self._parent is None:
+                self.should_exit = self.force_exit = True
             return
         self._told_to_stop = True
         # A signal handler alone does not wake the loop out of its selector.
@@ -85,10 +107,11 @@ def server_for(
     *,
     deadlines: Deadlines,
     max_message: int,
+    parent: int | None = None,
 ) -> DrainingServer:
     """A server with the settings that streams need; `listening` is called once the port is open.
 
-    `max_message`: bytes of one message on a WebSocket.
+    `max_message`: bytes of one message on a WebSocket. `parent`: a worker's line to its parent.
     """
     config = uvicorn.Config(
         app,
@@ -106,4 +129,4 @@ def server_for(
         # Connections still open when all is drained get this long, in seconds.
         timeout_graceful_shutdown=1,
     )
-    return DrainingServer(config, listening, drain)
+    return DrainingServer(config, listening, drain, parent)

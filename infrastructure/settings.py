@@ -21,8 +21,12 @@ from infrastructure.settings_values import (
     SHORTEST_SECRET,
     CheckpointTarget,
     Currency,
+    DatabaseUrl,
+    HttpAddress,
     Jwks,
     Location,
+    LogFormat,
+    LogLevel,
     Networks,
     Origins,
     PlainDecimal,
@@ -30,6 +34,7 @@ from infrastructure.settings_values import (
     Secret,
     Secrets,
     Text,
+    ValkeyUrl,
     WholeNumber,
 )
 from infrastructure.whole_files import make_once
@@ -68,8 +73,13 @@ class Settings(BaseSettings):
     host: Text = Field("127.0.0.1", description="an address to listen on, such as 0.0.0.0 or ::")
     port: WholeNumber = Field(3000, ge=0, le=65535, description="a port from 0 (any) to 65535")
     data_dir: Location = Field(Path("data"), description="a folder")
-    database_url: SecretStr | None = Field(None, description="an address")
-    valkey_url: SecretStr | None = Field(None, description="an address")
+    workers: WholeNumber = Field(1, ge=1, le=64, description="a whole number from 1 to 64")
+    database_url: DatabaseUrl | None = Field(
+        None, description="an address such as postgresql://user:password@host/database"
+    )
+    valkey_url: ValkeyUrl | None = Field(
+        None, description="an address such as valkey://host:6379 or valkeys://:password@host"
+    )
     lease: Seconds = Field(15.0, gt=0, description="a duration above zero, such as 15s")
     grace: Seconds = Field(20.0, ge=0, description="a duration, such as 20s")
     secret: Secret | None = Field(None, description="at least 32 bytes long")
@@ -130,6 +140,12 @@ class Settings(BaseSettings):
     audit_checkpoints: CheckpointTarget | None = Field(
         None, description="a folder, or an http(s) address without a user name in it"
     )
+    log_format: LogFormat = Field("auto", description="auto, json or console")
+    log_level: LogLevel = Field("info", description="debug, info, warning or error")
+    otel_endpoint: HttpAddress | None = Field(
+        None, description="an http(s) address without a user name in it"
+    )
+    otel_ratio: float = Field(1.0, ge=0, le=1, description="a number from 0 to 1")
 
     def __init__(self, **flags: Any) -> None:
         given = {name: value for name, value in flags.items() if value is not None}
@@ -158,6 +174,11 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(FILE))
+
+    @property
+    def postgres_url(self) -> str | None:
+        """The address of the database, with its password; None on SQLite."""
+        return self.database_url.get_secret_value() if self.database_url else None
 
     @property
     def max_body(self) -> int:
@@ -205,18 +226,14 @@ class _Written:
         return f"{written} is not a setting.{hint}"
 
 
-_LATER = {
-    "database_url": "this release keeps its log in SQLite, in the data folder: unset it.",
-    "valkey_url": "this release runs on one node: unset it.",
-}
-"""Known names that would do nothing today. Ignoring them in silence would be worse."""
-
-
 def _contradictions(settings: Settings, written: _Written) -> Iterator[str]:
     """What is wrong though each setting alone is fine."""
-    for setting, words in _LATER.items():
-        if getattr(settings, setting) is not None:
-            yield f"{written.name(setting)}: {words}"
+    if settings.database_url is not None and settings.secret is None:
+        yield (
+            f"{written.name('database_url')} needs {PREFIX}SECRET beside it, the same on all nodes."
+        )
+    if settings.workers > 1 and settings.database_url is None:
+        yield f"{written.name('workers')} above 1 needs {PREFIX}DATABASE_URL: SQLite serves one."
     if settings.jwt_secret is not None and settings.jwks is not None:
         yield f"{written.name('jwt_secret')} and {written.name('jwks')}: set one of the two."
     if settings.master_key is not None and settings.master_key_file is not None:

@@ -3,7 +3,7 @@
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr
@@ -93,6 +93,12 @@ def _place(value: object) -> object:
     return _filled(value)
 
 
+def _http_address(value: object) -> object:
+    if isinstance(value, str) and not is_url(value):
+        raise ValueError("not an address")
+    return _place(value)
+
+
 def is_url(place: str) -> bool:
     """Whether it is reached by HTTP; else it is on this machine."""
     return place.lower().startswith(("http://", "https://"))
@@ -112,6 +118,24 @@ def _secrets(value: Any) -> Any:
     return SecretStr(value)
 
 
+def _database_url(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    scheme, _, place = value.strip().partition("://")
+    if scheme not in ("postgresql", "postgres") or not place:
+        raise ValueError("not an address of PostgreSQL")
+    return SecretStr(f"postgresql://{place}")
+
+
+def _valkey_url(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    parts = urlsplit(value.strip())
+    if parts.scheme not in ("valkey", "valkeys", "redis", "rediss") or not parts.hostname:
+        raise ValueError("not an address of Valkey")
+    return SecretStr(value.strip())
+
+
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 PlainDecimal = Annotated[str, BeforeValidator(_plain_decimal)]
@@ -122,5 +146,10 @@ Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_net
 Secrets = Annotated[SecretStr, BeforeValidator(_secrets)]
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+HttpAddress = Annotated[str, BeforeValidator(_http_address)]
 Jwks = Annotated[str, BeforeValidator(_place)]
 CheckpointTarget = Annotated[str, BeforeValidator(_place)]
+DatabaseUrl = Annotated[SecretStr, BeforeValidator(_database_url)]
+ValkeyUrl = Annotated[SecretStr, BeforeValidator(_valkey_url)]
+LogFormat = Literal["auto", "json", "console"]
+LogLevel = Literal["debug", "info", "warning", "error"]

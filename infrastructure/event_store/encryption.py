@@ -89,6 +89,10 @@ class KeyMaking:
         self._wanted.put(stream_ids)
         await asyncio.get_running_loop().run_in_executor(self._thread, self._make)
 
+    async def fetch(self, stream_ids: Collection[UUID]) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._keyring.fetch, stream_ids)
+
     async def close(self) -> None:
         await asyncio.to_thread(self._thread.shutdown)
 
@@ -159,6 +163,9 @@ class Vault:
     async def ensure(self, stream_ids: Collection[UUID]) -> None:
         """Return when each of the streams has its key. Raises PrincipalErased."""
 
+    async def fetch(self, stream_ids: Collection[UUID]) -> None:
+        """Bring the streams' keys to where opening does not wait for them."""
+
     def forget(self, stream_id: UUID) -> None:
         """Another process may have dropped the stream's key."""
 
@@ -188,6 +195,10 @@ class KeyringVault(Vault):
             await self._making.make(stream_ids)
             if any(self._keyring.key_of(stream_id) is None for stream_id in stream_ids):
                 raise PrincipalErased
+
+    async def fetch(self, stream_ids: Collection[UUID]) -> None:
+        if not self._keyring.knows(stream_ids):
+            await self._making.fetch(stream_ids)
 
     def forget(self, stream_id: UUID) -> None:
         self._keyring.forget(stream_id)

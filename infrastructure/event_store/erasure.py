@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, up
 
 from domain.refusal import Refusal
 from domain.usage import Kind
-from infrastructure.database import emptied_wal
+from infrastructure.database import scrubbed
 from infrastructure.event_store.keyring import Keyring
 from infrastructure.event_store.schema import (
     commands,
@@ -155,4 +155,6 @@ class SqlErasure:
             wiped += len(positions)
 
     def _emptied(self) -> bool:
-        return emptied_wal(self._writing) and self._keyring.scrub()
+        wiped = (events, principals, commands, snapshots, open_replies)
+        tables = [str(table.name) for table in wiped]
+        return scrubbed(self._writing, tables) and self._keyring.scrub()

@@ -1,4 +1,4 @@
-"""The keys of streams: one each, in a file of their own, wrapped under the operator's master key.
+"""The keys of streams: one each, in a place of their own, wrapped under the operator's master key.
 
 Dropping a key makes all that was sealed with it unreadable, in every copy of the log. What was
 dropped stays on the list, so that a restored copy is erased again. The list is kept with and
@@ -30,18 +30,27 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    make_url,
     select,
     update,
 )
+from sqlalchemy.schema import CreateSchema
 
 from application.errors import ConfigurationError
-from infrastructure.database import emptied_wal, sync_reader_engine, sync_writer_engine
+from infrastructure.database import (
+    is_postgres,
+    scrubbed,
+    sync_reader_engine,
+    sync_writer_engine,
+)
 from infrastructure.event_store.master_key import KEY_BYTES, MasterKey
 from infrastructure.event_store.recent import Recent
 from infrastructure.event_store.schema import micros
 from infrastructure.settings import Settings, load_master_keys
 
 FILE_NAME = "keys.db"
+SCHEMA = "dabir_keys"
+"""Where PostgreSQL has them: apart, so that a dump can leave them out."""
 REMEMBERED = 50_000
 AT_ONCE = 500
 """Keys in one transaction of a rotation or an erasure: some milliseconds under the write lock."""
@@ -78,31 +87,39 @@ NAMES = UUID(int=0)
 """Stands for the key of all principals' names, which must be found by what they are."""
 
 _find = select(keys.c.master, keys.c.wrapped).where(keys.c.stream_id == bindparam("id"))
+_wrapped = select(keys.c.stream_id, keys.c.master, keys.c.wrapped).where(
+    keys.c.wrapped.is_not(None)
+)
 _known = select(keys.c.stream_id).where(keys.c.stream_id.in_(bindparam("ids", expanding=True)))
 
 
 class Keyring:
-    """The open file of keys. Any thread may use it.
+    """The keys, opened. Any thread may use it.
 
     `masters` are the operator's keys: the first one wraps, the others only unwrap. Empty: nothing
     is sealed or opened, and only the list of erasures can be read and added to.
     """
 
-    def __init__(self, path: Path, masters: Sequence[MasterKey]) -> None:
-        """Raises ConfigurationError where keys are there that none of the masters unwraps."""
+    def __init__(self, place: Path | URL, masters: Sequence[MasterKey]) -> None:
+        """`place` is a file, or a database on PostgreSQL.
+
+        Raises ConfigurationError where keys are there that none of the masters unwraps.
+        """
+        url = URL.create("sqlite", database=str(place)) if isinstance(place, Path) else place
         self._masters = {master.id: master for master in reversed(masters)}
         self._current = masters[0] if masters else None
         self._ready: Recent[UUID, AESGCM] = Recent(REMEMBERED)
         self._lock = threading.Lock()
-        url = URL.create("sqlite", database=str(path))
-        self._writing = sync_writer_engine(url, secure_delete=True)
+        self._writing = sync_writer_engine(url, secure_delete=True, lock="keys", schema=SCHEMA)
         with self._writing.begin() as connection:
+            if is_postgres(url):
+                connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
             metadata.create_all(connection)
             self.id = _id_of(connection)
-        self._reading = sync_reader_engine(url)
+        self._reading = sync_reader_engine(url, schema=SCHEMA)
         try:
             if masters:
-                self._require_masters(path)
+                self._require_masters()
         except ConfigurationError:
             self.close()
             raise
@@ -135,6 +152,21 @@ class Keyring:
         with self._lock:
             for stream_id, key in made.items():
                 self._ready.put(stream_id, AESGCM(key))
+
+    def fetch(self, stream_ids: Collection[UUID]) -> None:
+        """Have those of these keys at hand that there are. Blocks."""
+        with self._lock:
+            missing = [each for each in stream_ids if self._ready.get(each) is None]
+        query = _wrapped.where(keys.c.stream_id.in_(missing))
+        with self._reading.begin() as connection:
+            rows = connection.execute(query).all()
+        found = {
+            row.stream_id: AESGCM(self._masters[row.master].unwrap(row.wrapped, row.stream_id))
+            for row in rows
+        }
+        with self._lock:
+            for stream_id, key in found.items():
+                self._ready.put(stream_id, key)
 
     def key_of(self, stream_id: UUID) -> AESGCM | None:
         """None where it was dropped. Raises KeyError where there never was one."""
@@ -259,8 +291,8 @@ class Keyring:
             advance(done, None)
 
     def scrub(self) -> bool:
-        """Fold the write-ahead log back and empty it; False while somebody reads."""
-        return emptied_wal(self._writing)
+        """Overwrite old versions of pages as far as can be; False while somebody reads."""
+        return scrubbed(self._writing, [f"{SCHEMA}.{table.name}" for table in (keys, erased)])
 
     def _read(self, stream_id: UUID) -> bytes | None:
         with self._reading.begin() as connection:
@@ -281,7 +313,7 @@ class Keyring:
             connection.execute(insert(keys), rows)
         return made
 
-    def _require_masters(self, path: Path) -> None:
+    def _require_masters(self) -> None:
         sample = select(keys.c.stream_id, keys.c.wrapped).where(keys.c.wrapped.is_not(None))
         with self._reading.begin() as connection:
             used = select(keys.c.master).where(keys.c.master.is_not(None)).distinct()
@@ -293,16 +325,19 @@ class Keyring:
                         raise InvalidTag
                     master.unwrap(row.wrapped, row.stream_id)
                 except InvalidTag:
+                    url = self._reading.url
+                    where = url.database if url.get_backend_name() == "sqlite" else SCHEMA
                     raise ConfigurationError(
-                        f"{path} holds keys under a master key that was not given: set "
+                        f"{where} holds keys under a master key that was not given: set "
                         "DABIR_MASTER_KEY or DABIR_MASTER_KEY_FILE to it."
                     ) from None
 
 
 def keyring_of(settings: Settings) -> Keyring:
-    """The keys of the data folder, made where there are none. Raises ConfigurationError."""
+    """The keys beside the log, made where there are none. Raises ConfigurationError."""
     masters = [MasterKey(key) for key in load_master_keys(settings)]
-    return Keyring(settings.data_dir / FILE_NAME, masters)
+    on_postgres = settings.postgres_url and make_url(settings.postgres_url)
+    return Keyring(on_postgres or settings.data_dir / FILE_NAME, masters)
 
 
 def _id_of(connection: Connection) -> str:

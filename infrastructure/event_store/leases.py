@@ -1,62 +1,76 @@
 """Leases: which node may write for the replies it owns."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Delete, delete, insert, select, update
 
 from application.errors import LeaseLost
-from application.ports import Clock, Lease
-from infrastructure.event_store.schema import leases, micros
+from application.ports import Lease
+from infrastructure.event_store.lease_time import LeaseTime
+from infrastructure.event_store.schema import MICROSECOND, leases, open_replies
 from infrastructure.event_store.writer import Writer
+
+FORGOTTEN_AFTER = timedelta(days=1)
+"""For so long the lease of a node that is gone can be looked at."""
 
 
 class Leases:
-    def __init__(self, writer: Writer, clock: Clock) -> None:
+    def __init__(self, writer: Writer, time: LeaseTime) -> None:
         self._writer = writer
-        self._clock = clock
+        self._time = time
 
     async def acquire(self, node: UUID, duration: timedelta) -> Lease:
         """A lease of a new epoch, which ends every earlier one of this node."""
-        expires_at = micros(self._clock.now() + duration)
 
         def acquire(connection: Connection) -> Lease:
+            now = self._time.now()
+            connection.execute(_forget_gone(now))
             held = connection.scalar(select(leases.c.epoch).where(leases.c.node == node))
-            values = {"epoch": (held or 0) + 1, "expires_at": expires_at}
+            values = {"epoch": (held or 0) + 1, "expires_at": now + duration // MICROSECOND}
             if held is None:
                 connection.execute(insert(leases).values(node=node, **values))
             else:
                 connection.execute(update(leases).where(leases.c.node == node).values(**values))
-            return Lease(node, values["epoch"])
+            return Lease(node, (held or 0) + 1)
 
         return await self._writer.run(acquire)
 
     async def renew(self, lease: Lease, duration: timedelta) -> None:
         """Raises LeaseLost; one that has run out is not revived, as it may have been acted upon."""
-        await self._set_end(lease, self._clock.now() + duration)
+        await self._set_end(lease, duration)
 
     async def release(self, lease: Lease) -> None:
         """End it now. Raises LeaseLost."""
-        await self._set_end(lease, self._clock.now())
+        await self._set_end(lease, timedelta())
 
-    async def _set_end(self, lease: Lease, expires_at: datetime) -> None:
+    async def _set_end(self, lease: Lease, left: timedelta) -> None:
         def set_end(connection: Connection) -> None:
-            require_lease(connection, lease, self._clock.now())
+            require_lease(connection, lease, self._time)
             connection.execute(
                 update(leases)
                 .where(leases.c.node == lease.node)
-                .values(expires_at=micros(expires_at))
+                .values(expires_at=self._time.now() + left // MICROSECOND)
             )
 
         await self._writer.run(set_end)
 
 
-def require_lease(connection: Connection, lease: Lease, now: datetime) -> None:
+def require_lease(connection: Connection, lease: Lease, time: LeaseTime) -> None:
     """Raises LeaseLost unless it is the node's present one."""
     held = select(leases.c.node).where(
         leases.c.node == lease.node,
         leases.c.epoch == lease.epoch,
-        leases.c.expires_at > micros(now),
+        leases.c.expires_at > time.now(),
     )
     if connection.scalar(held) is None:
         raise LeaseLost
+
+
+def _forget_gone(now: ColumnElement[int]) -> Delete:
+    """Nodes that have an id for each start leave a row behind each time."""
+    answering = select(open_replies.c.node)
+    return delete(leases).where(
+        leases.c.expires_at < now - FORGOTTEN_AFTER // MICROSECOND,
+        leases.c.node.not_in(answering),
+    )

@@ -1,15 +1,20 @@
 """Reading the log, and waiting for more of it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
+from typing import TypeAlias
 from uuid import UUID
 
+from eventsourcing.domain import Aggregate
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from application.ports import Recorded
 from infrastructure.event_store.codec import Codec
 from infrastructure.event_store.schema import events
+
+Fetch: TypeAlias = Callable[[Collection[UUID]], Awaitable[None]]
 
 POLL_SECONDS = 0.25
 """How late a commit of another process is noticed."""
@@ -28,9 +33,11 @@ _read = select(
 
 
 class Log:
-    def __init__(self, readers: AsyncEngine, codec: Codec) -> None:
+    def __init__(self, readers: AsyncEngine, codec: Codec, fetch: Fetch) -> None:
+        """`fetch` brings the keys of streams to where decoding does not wait for them."""
         self._readers = readers
         self._codec = codec
+        self._fetch = fetch
         self._head = 0
         self._grown = asyncio.Event()
 
@@ -54,6 +61,15 @@ class Log:
         """A stream's events in order, from version `after_version` + 1."""
         query = _read.where(events.c.stream_id == stream_id, events.c.version > after_version)
         return await self._decoded(query.order_by(events.c.version))
+
+    async def read_topics(
+        self, kinds: Sequence[type[Aggregate.Event]], after: int, until: int
+    ) -> list[Recorded]:
+        """The events of some kinds, from position `after` + 1 up to `until`."""
+        topics = [kind.TOPIC for kind in kinds]  # type: ignore[attr-defined]
+        within = (events.c.position > after, events.c.position <= until)
+        query = _read.where(*within, events.c.topic.in_(topics)).order_by(events.c.position)
+        return await self._decoded(query)
 
     async def wait(self, after: int, timeout: float) -> int:
         """The head, as soon as it is beyond `after`, or after `timeout` seconds."""
@@ -81,4 +97,6 @@ class Log:
     async def _decoded(self, query: Select[tuple[object, ...]]) -> list[Recorded]:
         async with self._readers.connect() as connection:
             rows = (await connection.execute(query)).all()
+        if sealed := {row.stream_id for row in rows if row.personal is not None}:
+            await self._fetch(sealed)
         return [self._codec.decode(row) for row in rows]

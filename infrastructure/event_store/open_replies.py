@@ -1,6 +1,7 @@
 """Replies under way, and what they have said so far: for whoever must end one."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -8,13 +9,17 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from application.errors import PrincipalErased
 from application.ports import Clock, Draft, Lease, OpenReplyRow
+from infrastructure.event_store.encryption import Vault
+from infrastructure.event_store.lease_time import LeaseTime
 from infrastructure.event_store.leases import require_lease
-from infrastructure.event_store.personal import PersonalForm
 from infrastructure.event_store.schema import leases, micros, open_replies
 from infrastructure.event_store.writer import Writer
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+SILENT = timedelta(seconds=60)
+"""Well beyond the time within which a command that begins a reply is answered."""
 
 TEXT, REASONING = "draft.text", "draft.reasoning"
 """Stand for the topic of what is no event."""
@@ -35,12 +40,19 @@ _keep = (
 
 class OpenReplies:
     def __init__(
-        self, readers: "AsyncEngine", writer: Writer, clock: Clock, form: PersonalForm
+        self,
+        readers: "AsyncEngine",
+        writer: Writer,
+        clock: Clock,
+        time: LeaseTime,
+        vault: Vault,
     ) -> None:
         self._readers = readers
         self._writer = writer
         self._clock = clock
-        self._form = form
+        self._time = time
+        self._form = vault.form
+        self._fetch = vault.fetch
 
     async def checkpoint(self, lease: Lease, drafts: Sequence[Draft]) -> list[UUID]:
         """Keep what replies have said, all in one write.
@@ -52,7 +64,7 @@ class OpenReplies:
 
         def keep(connection: Connection) -> list[UUID]:
             now = self._clock.now()
-            require_lease(connection, lease, now)
+            require_lease(connection, lease, self._time)
             there = set(
                 connection.scalars(
                     select(open_replies.c.reply_id).where(open_replies.c.reply_id.in_(wanted))
@@ -66,17 +78,23 @@ class OpenReplies:
 
         return await self._writer.run(keep)
 
-    async def orphans(self) -> list[OpenReplyRow]:
-        """Replies whose node holds no valid lease any more."""
+    async def orphans(self, node: UUID | None) -> list[OpenReplyRow]:
+        """Replies whose node holds no valid lease any more, and those of `node` that are silent."""
         valid = (
             (leases.c.node == open_replies.c.node)
             & (leases.c.epoch == open_replies.c.epoch)
-            & (leases.c.expires_at > micros(self._clock.now()))
+            & (leases.c.expires_at > self._time.now())
         )
+        silent = open_replies.c.updated_at < micros(self._clock.now() - SILENT)
         columns = [open_replies.c[field] for field in OpenReplyRow.__struct_fields__]
-        query = select(*columns).outerjoin(leases, valid).where(leases.c.node.is_(None))
+        query = (
+            select(*columns)
+            .outerjoin(leases, valid)
+            .where(leases.c.node.is_(None) | (silent & (open_replies.c.node == node)))
+        )
         async with self._readers.connect() as connection:
             rows = (await connection.execute(query)).all()
+        await self._fetch({row.chat_id for row in rows})
         return [self._opened(OpenReplyRow(*row)) for row in rows]
 
     async def find(self, reply_id: UUID) -> OpenReplyRow | None:
@@ -85,7 +103,10 @@ class OpenReplies:
         query = select(*columns).where(open_replies.c.reply_id == reply_id)
         async with self._readers.connect() as connection:
             row = (await connection.execute(query)).one_or_none()
-        return self._opened(OpenReplyRow(*row)) if row else None
+        if row is None:
+            return None
+        await self._fetch({row.chat_id})
+        return self._opened(OpenReplyRow(*row))
 
     def _sealed(self, draft: Draft) -> dict[str, object] | None:
         """None where the chat was erased meanwhile."""

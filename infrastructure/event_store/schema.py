@@ -176,6 +176,16 @@ view_builds = Table(
     Column("ready", Boolean, nullable=False),
 )
 
+# Which node keeps the views of a version up: one at a time, where several share a database.
+view_runners = Table(
+    "view_runners",
+    metadata,
+    Column("code_version", Integer, primary_key=True, autoincrement=False),
+    Column("node", Uuid, nullable=False),
+    # By the database's clock.
+    Column("expires_at", BigInteger, nullable=False),
+)
+
 
 def command_id(key: CommandKey) -> bytes:
     """The digest that a command is found by."""
@@ -196,8 +206,14 @@ def time_of(stored: int) -> datetime:
 
 
 def set_up(connection: Connection) -> str:
-    """Create what is missing, under the write lock. Returns the log's id, made once."""
-    metadata.create_all(connection)
+    """Make or migrate the tables, under the write lock. Returns the log's id, made once.
+
+    Raises ConfigurationError where they are of a release that this one cannot work with.
+    """
+    # It knows these tables, and others that are declared by what stands here.
+    from infrastructure.event_store.migrations.at_start import bring_up_to_date
+
+    bring_up_to_date(connection)
     log_id = connection.scalar(select(log_meta.c.value).where(log_meta.c.key == "log_id"))
     if log_id is None:
         log_id = str(uuid4())

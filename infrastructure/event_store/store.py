@@ -25,11 +25,12 @@ from application.ports import (
 )
 from domain.chat import Chat
 from domain.usage import Usage
-from infrastructure.database import reader_engine, sync_writer_engine
+from infrastructure.database import is_postgres, reader_engine, sync_writer_engine
 from infrastructure.event_store.aggregate_cache import AggregateCache
 from infrastructure.event_store.batch import CommandRow, StreamWrite, Write
 from infrastructure.event_store.codec import Codec, codec_of, encode_meta
 from infrastructure.event_store.encryption import Vault
+from infrastructure.event_store.lease_time import ClockTime, DatabaseTime, LeaseTime
 from infrastructure.event_store.leases import Leases
 from infrastructure.event_store.log import Log
 from infrastructure.event_store.open_replies import OpenReplies
@@ -41,11 +42,19 @@ from infrastructure.event_store.schema import (
     pair_with_keyring,
     set_up,
 )
+from infrastructure.event_store.signals import Signals, signals_of
 from infrastructure.event_store.snapshots import Snapshots
 from infrastructure.event_store.view_generations import ViewGenerations
 from infrastructure.event_store.writer import Observe, Writer
 
 log = structlog.get_logger()
+
+HEAD = "head"
+"""The name under which nodes tell each other of the log's head."""
+
+HEEDED = (Chat.Claimed, Chat.StopRequested, Chat.Deleted, Chat.Erased, Usage.PrincipalErased)
+HEED_IDLE = 30.0
+HEED_RETRY = 1.0
 
 
 class SqlEventStore:
@@ -60,24 +69,29 @@ class SqlEventStore:
         codec: Codec,
         observe: Observe,
         vault: Vault,
+        lease_time: LeaseTime,
+        signals: Signals,
     ) -> None:
         self.log_id = log_id
         self._writing = writing
         self._readers = readers
         self._clock = clock
         self._codec = codec
-        self._log = Log(readers, codec)
-        self._writer = Writer(writing, clock, self._log.committed, observe)
+        self._log = Log(readers, codec, vault.fetch)
+        self._signals = signals
+        self._hearing: dict[str, Callable[[int], None]] = {HEAD: self._log.committed}
+        self._writer = Writer(writing, clock, lease_time, self._committed, observe)
         self._cache = AggregateCache()
         self._snapshots = Snapshots()
         self._snapshot_writes: set[asyncio.Future[None]] = set()
         self._last_appends: Recent[UUID, int] = Recent(REMEMBERED, self._forget_append)
         self._forgotten_append = 0
         self._vault = vault
-        self._tell_erased: Callable[[UUID], None] = lambda chat_id: None
-        self._open_replies = OpenReplies(readers, self._writer, clock, vault.form)
+        self._tell_gone: Callable[[UUID], None] = lambda chat_id: None
+        self._tell_stopped: Callable[[UUID], None] = lambda reply_id: None
+        self._open_replies = OpenReplies(readers, self._writer, clock, lease_time, vault)
         self.principals = SqlPrincipals(readers, self._writer, clock, vault.names)
-        self.leases = Leases(self._writer, clock)
+        self.leases = Leases(self._writer, lease_time)
         self.view_generations = ViewGenerations(readers, self._writer)
 
     @classmethod
@@ -87,13 +101,17 @@ class SqlEventStore:
         *,
         clock: Clock,
         codec: Codec | None = None,
-        observe: Observe = lambda commands, seconds: None,
+        observe: Observe = lambda batch: None,
         vault: Vault | None = None,
+        lease_time: LeaseTime | None = None,
     ) -> "SqlEventStore":
-        """Open the log at `sqlite:////path/to/events.db`; its tables are made where it is empty.
+        """Open the log at `sqlite:////path/to/events.db` or `postgresql://…`.
 
-        `observe` is told of each batch written, in the writer's thread; `vault` seals what is
-        personal. Raises ConfigurationError where the log was sealed with other keys.
+        Its tables are made where it is empty. `observe` is told of each batch written, in the
+        writer's thread; `vault` seals what is personal; leases go by `lease_time`, which is the
+        database's own on PostgreSQL unless another is given, else the `clock`'s. Raises
+        ConfigurationError where the log was sealed with other keys, or its tables are of a release
+        that this one cannot work with.
         """
         vault = vault or Vault()
         # What is deleted or replaced (drafts, names) is overwritten in the file, too.
@@ -111,7 +129,11 @@ class SqlEventStore:
             writing.dispose()
             raise
         codec = codec or codec_of(vault.form)
-        return cls(log_id, writing, reader_engine(url), clock, codec, observe, vault)
+        readers = reader_engine(url)
+        if lease_time is None:
+            lease_time = DatabaseTime() if is_postgres(url) else ClockTime(clock)
+        signals = signals_of(url)
+        return cls(log_id, writing, readers, clock, codec, observe, vault, lease_time, signals)
 
     async def close(self) -> None:
         """Finish what was handed in, and close the database."""
@@ -140,7 +162,7 @@ class SqlEventStore:
         """
         if append.opens and not append.lease:
             raise ValueError("a reply is opened under a lease")
-        if _changes_nothing(append):
+        if append.changes_nothing:
             self._keep(append.aggregates)
             return await self.head()
         if wanted := self._sealed_for(append):
@@ -168,6 +190,8 @@ class SqlEventStore:
         )
         async with self._readers.connect() as connection:
             row = (await connection.execute(query)).one_or_none()
+        if row:
+            await self._vault.fetch({key.principal})
         result = row and self._vault.open_result(row.result, key.principal, key.route)
         return CommandRecord(key, row.request_digest, result) if row and result else None
 
@@ -178,9 +202,13 @@ class SqlEventStore:
         """
         return await self._open_replies.checkpoint(lease, drafts)
 
-    async def open_replies(self) -> list[OpenReplyRow]:
-        """Replies whose node holds no valid lease any more."""
-        return await self._open_replies.orphans()
+    async def open_replies(self, node: UUID | None = None) -> list[OpenReplyRow]:
+        """Replies whose node holds no valid lease any more.
+
+        Also those of `node` on which nothing was written for a while: it knows which of them it is
+        still making, and which it never came to make.
+        """
+        return await self._open_replies.orphans(node)
 
     async def find_open_reply(self, reply_id: UUID) -> OpenReplyRow | None:
         """A reply under way, whoever makes it; its text is that of the last checkpoint."""
@@ -216,18 +244,63 @@ class SqlEventStore:
         """
         return self._last_appends.get(principal) or self._forgotten_append
 
-    def when_erased(self, tell: Callable[[UUID], None]) -> None:
-        """`tell` is called with each chat that is read to have been erased, by whatever process."""
-        self._tell_erased = tell
+    # What other nodes do
+
+    async def listen(self) -> None:
+        """Hear of other nodes' commits at once. Until cancelled; without it a poll tells later."""
+        await self._signals.listen(self._hear)
+
+    def tell(self, name: str, number: int) -> None:
+        """Tell the other nodes a number that only grows."""
+        self._signals.tell(name, number)
+
+    def when_told(self, name: str, hear: Callable[[int], None]) -> None:
+        self._hearing[name] = hear
+
+    async def heed(self) -> None:
+        """Notice what other nodes append that this one must know of. Until cancelled.
+
+        For a node that does not read all of the log anyway.
+        """
+        position = self.known_head
+        while True:
+            try:
+                head = await self._log.wait(position, HEED_IDLE)
+                for recorded in await self._log.read_topics(HEEDED, position, head):
+                    self._heed(recorded)
+                position = head
+            except Exception as error:  # noqa: BLE001 - a supervisor: told, and tried again
+                log.warning("heeding_failed", error=type(error).__name__)
+                await asyncio.sleep(HEED_RETRY)
+
+    def when_gone(self, tell: Callable[[UUID], None]) -> None:
+        """`tell` is called with each chat that is read to have been deleted or erased."""
+        self._tell_gone = tell
+
+    def when_stopped(self, tell: Callable[[UUID], None]) -> None:
+        """`tell` is called with each reply that is read to have been asked to stop."""
+        self._tell_stopped = tell
+
+    def _committed(self, head: int) -> None:
+        self._log.committed(head)
+        self._signals.tell(HEAD, head)
+
+    def _hear(self, name: str, number: int) -> None:
+        if hear := self._hearing.get(name):
+            hear(number)
 
     def _heed(self, recorded: Recorded) -> None:
         """Another process may have appended it: what this one remembers may be so no more."""
         match recorded.event:
             case Chat.Claimed():
                 self.principals.forget_owner(recorded.stream_id)
+            case Chat.StopRequested() as stop:
+                self._tell_stopped(stop.reply_id)
+            case Chat.Deleted():
+                self._tell_gone(recorded.stream_id)
             case Chat.Erased():
                 self._vault.forget(recorded.stream_id)
-                self._tell_erased(recorded.stream_id)
+                self._tell_gone(recorded.stream_id)
             case Usage.PrincipalErased():
                 self._vault.forget(recorded.stream_id)
                 self.principals.forget(recorded.stream_id)
@@ -294,17 +367,6 @@ class SqlEventStore:
 
     def _forget_append(self, position: int) -> None:
         self._forgotten_append = max(self._forgotten_append, position)
-
-
-def _changes_nothing(append: Append) -> bool:
-    return (
-        not any(aggregate.pending_events for aggregate in append.aggregates)
-        and append.command is None
-        and append.opens is None
-        and append.closes is None
-        and append.address_use is None
-        and append.address_refund is None
-    )
 
 
 def _new_owner(aggregate: Chat | Usage) -> UUID | None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 from sqlalchemy import Connection, delete, insert, inspect, select, update
 
-from infrastructure.event_store.schema import view_builds, view_generations
+from infrastructure.event_store.lease_time import DatabaseTime
+from infrastructure.event_store.schema import view_builds, view_generations, view_runners
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from infrastructure.event_store.writer import Writer
 
 T = TypeVar("T")
+
+UNKEPT_FOR = 10_000_000
+"""Microseconds after which the views of a version count as left by the last node that ran it."""
 
 
 class Build(msgspec.Struct, frozen=True):
@@ -45,6 +49,23 @@ class ViewGenerations:
     async def in_use(self) -> set[str]:
         return await self._read(generations_in_use)
 
+    async def begin(
+        self, code_version: int, lost: str | None, begin: Callable[[Connection, set[str]], str]
+    ) -> str:
+        """The live generation, which `begin` makes and names where there is none but a lost one.
+
+        It is given those in use, and called under the write lock: of several nodes one makes it.
+        """
+
+        def point_at_first(connection: Connection) -> str:
+            live = live_generation(connection, code_version)
+            if live is None or live == lost:
+                live = begin(connection, generations_in_use(connection))
+                point_at(connection, code_version, live)
+            return live
+
+        return await self._writer.run(point_at_first)
+
     async def point_at(self, code_version: int, generation: str) -> None:
         await self._writer.run(lambda c: point_at(c, code_version, generation))
 
@@ -64,6 +85,17 @@ class ViewGenerations:
             keep(generations_in_use(connection))
 
         await self._writer.run(forget)
+
+    async def forget_unkept(self, code_version: int) -> None:
+        """As `forget_older`, but for versions that nodes of another release still keep up."""
+        await self._writer.run(lambda c: forget_unkept(c, code_version))
+
+    async def older(self, code_version: int) -> bool:
+        """Whether there are versions before this one."""
+        older = select(view_generations.c.code_version).where(
+            view_generations.c.code_version < code_version
+        )
+        return bool(await self._read(lambda c: c.execute(older).all()))
 
     async def _read(self, query: Callable[[Connection], T]) -> T:
         async with self._readers.connect() as connection:
@@ -124,6 +156,16 @@ def forget_older(connection: Connection, code_version: int) -> None:
     """Drop what versions before this one had, builds too."""
     for table in (view_generations, view_builds):
         connection.execute(delete(table).where(table.c.code_version < code_version))
+
+
+def forget_unkept(connection: Connection, code_version: int) -> None:
+    """As `forget_older`, but for versions that some node keeps up."""
+    kept = select(view_runners.c.code_version).where(
+        view_runners.c.expires_at > DatabaseTime().now() - UNKEPT_FOR
+    )
+    for table in (view_generations, view_builds):
+        older = table.c.code_version < code_version
+        connection.execute(delete(table).where(older, table.c.code_version.not_in(kept)))
 
 
 def generations_in_use(connection: Connection) -> set[str]:

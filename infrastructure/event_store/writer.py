@@ -2,6 +2,10 @@
 
 While one batch is being committed the next one gathers, so that under load many appends share
 one flush to disk, and alone an append waits for nobody.
+
+Where the database goes away in the midst of a batch, the batch is run again. Where it goes away
+during the commit, the log is asked first whether the batch is there: the lock that the lost commit
+held is had only after it has ended, either way.
 """
 
 import asyncio
@@ -9,45 +13,79 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, TypeAlias, TypeVar
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from application.ports import Clock
-from infrastructure.event_store.batch import Refused, Write, commit_batch
+from infrastructure.database import is_gone
+from infrastructure.event_store.batch import Refused, Write, commit_batch, is_committed
+from infrastructure.event_store.lease_time import LeaseTime
 
 MAX_BATCH = 256
 
+AGAIN_WITHIN = 8.0
+"""Seconds for which a batch waits for a database that has gone away."""
+AGAIN_AFTER = 0.1
+
 T = TypeVar("T")
 Job: TypeAlias = Callable[[Connection], Any]
-Observe: TypeAlias = Callable[[int, float], None]
+
+
+class WrittenBatch(msgspec.Struct, frozen=True):
+    """What one transaction came to; times are those of `time.monotonic`."""
+
+    commands: int
+    handed_in: list[tuple[UUID, float]]
+    """Of each append its correlation, and when it was handed in."""
+    began: float
+    ended: float
+    reached: bool
+    """False where the database was not to be had."""
+
+
+Observe: TypeAlias = Callable[[WrittenBatch], None]
 
 
 class _Task(msgspec.Struct):
     work: Write | Job
     answer: "asyncio.Future[Any]"
+    handed_in: float
 
 
 _Outcomes: TypeAlias = list[tuple["asyncio.Future[Any]", Any]]
 
 
+class _Ran(msgspec.Struct):
+    """A batch that was run, and is yet to be committed."""
+
+    outcomes: _Outcomes
+    head: int | None
+    inserted: Write | None
+    """One that was admitted with events: where it is, all of the batch is."""
+
+
 class Writer:
     """Belongs to the event loop it was made in; `committed` is called there with each new head.
 
-    `observe` is told of each batch in the writer's thread: how many commands, and the seconds.
+    `observe` is told of each batch in the writer's thread.
     """
 
     def __init__(
         self,
         engine: Engine,
         clock: Clock,
+        time: LeaseTime,
         committed: Callable[[int], None],
-        observe: Observe = lambda commands, seconds: None,
+        observe: Observe = lambda batch: None,
     ) -> None:
         self._engine = engine
         self._clock = clock
+        self._time = time
         self._committed = committed
         self._observe = observe
         self._loop = asyncio.get_running_loop()
@@ -81,7 +119,7 @@ class Writer:
         answer = self._loop.create_future()
         if not self._gathered:
             self._loop.call_soon(self._hand_over)
-        self._gathered.append(_Task(work, answer))
+        self._gathered.append(_Task(work, answer, monotonic()))
         return answer
 
     def _hand_over(self) -> None:
@@ -96,7 +134,7 @@ class Writer:
         for batch in self._batches():
             began = monotonic()
             outcomes, head = self._commit(batch)
-            self._observe(len(batch), monotonic() - began)
+            self._observe(_written(batch, outcomes, began))
             self._call_loop(self._deliver, outcomes, head)
         self._call_loop(self._ended.set_result, None)
 
@@ -115,20 +153,44 @@ class Writer:
 
         Catches everything: a caller hears of its failure, and the writer goes on.
         """
-        began = False
-        try:
-            with self._engine.connect() as connection, connection.begin():
-                began = True
-                return self._run(connection, batch)
-        except Exception as error:  # noqa: BLE001 - handed to those who wait for it
-            # Without a transaction (the lock was not to be had) a second try would only wait again.
-            if not began or len(batch) == 1:
-                return [(task.answer, error) for task in batch], None
-        singly = [self._commit([task]) for task in batch]
-        outcomes = [outcome for each, _ in singly for outcome in each]
-        return outcomes, max((head for _, head in singly if head is not None), default=None)
+        until = monotonic() + AGAIN_WITHIN
+        while True:
+            began, ran = False, None
+            try:
+                with self._engine.connect() as connection, connection.begin():
+                    began = True
+                    ran = self._run(connection, batch)
+            except Exception as error:  # noqa: BLE001 - handed to those who wait for it
+                gone = is_gone(error)
+                there = self._is_there(ran, until) if gone and ran is not None else False
+                if ran is not None and there:
+                    return ran.outcomes, ran.head
+                if gone and there is False and monotonic() < until:
+                    sleep(AGAIN_AFTER)
+                    continue
+                # Without a transaction (the lock was not to be had) a second try would only wait.
+                if gone or not began or len(batch) == 1:
+                    return [(task.answer, error) for task in batch], None
+            else:
+                return ran.outcomes, ran.head
+            singly = [self._commit([task]) for task in batch]
+            outcomes = [outcome for each, _ in singly for outcome in each]
+            return outcomes, max((head for _, head in singly if head is not None), default=None)
 
-    def _run(self, connection: Connection, batch: list[_Task]) -> tuple[_Outcomes, int | None]:
+    def _is_there(self, ran: _Ran, until: float) -> bool | None:
+        """Whether a batch was committed though nobody answered; None if it cannot be learned."""
+        if ran.inserted is None:
+            return False  # nothing in it that may not be done twice
+        while True:
+            try:
+                with self._engine.connect() as connection, connection.begin():
+                    return is_committed(connection, ran.inserted)
+            except DBAPIError as error:
+                if not is_gone(error) or monotonic() > until:
+                    return None
+                sleep(AGAIN_AFTER)
+
+    def _run(self, connection: Connection, batch: list[_Task]) -> _Ran:
         outcomes: _Outcomes = []
         admitted: list[int | Refused] = []
         writes: list[tuple[Write, asyncio.Future[Any]]] = []
@@ -139,9 +201,18 @@ class Writer:
                 outcomes.append((task.answer, _outcome_of(connection, task.work)))
         if writes:
             now = self._clock.now()
-            admitted = commit_batch(connection, [write for write, _ in writes], now)
+            admitted = commit_batch(connection, [write for write, _ in writes], now, self._time)
             outcomes += zip((answer for _, answer in writes), admitted, strict=True)
-        return outcomes, max((a for a in admitted if isinstance(a, int)), default=None)
+        head = max((a for a in admitted if isinstance(a, int)), default=None)
+        inserted = next(
+            (
+                write
+                for (write, _), outcome in zip(writes, admitted, strict=True)
+                if isinstance(outcome, int) and write.has_events
+            ),
+            None,
+        )
+        return _Ran(outcomes, head, inserted)
 
     def _call_loop(self, function: Callable[..., object], *args: object) -> None:
         try:
@@ -164,9 +235,25 @@ class Writer:
                 answer.set_result(outcome)
 
 
+def _written(batch: list[_Task], outcomes: _Outcomes, began: float) -> WrittenBatch:
+    return WrittenBatch(
+        commands=len(batch),
+        handed_in=[
+            (task.work.append.meta.correlation, task.handed_in)
+            for task in batch
+            if isinstance(task.work, Write)
+        ],
+        began=began,
+        ended=monotonic(),
+        reached=not any(isinstance(each, Exception) and is_gone(each) for _, each in outcomes),
+    )
+
+
 def _outcome_of(connection: Connection, job: Job) -> Any:
     try:
         with connection.begin_nested():
             return job(connection)
-    except Exception as error:  # noqa: BLE001 - handed to the one who waits for it
+    except Exception as error:
+        if is_gone(error):
+            raise  # all of the batch is
         return error

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 from application.errors import ModelFailure
 from application.ports import Delta, Prompt, PromptMessage
@@ -20,6 +20,9 @@ FALLS_BACK = {"PROVIDER_ERROR", "PROVIDER_TIMEOUT", "PROVIDER_RATE_LIMITED"}
 """What another model may do better at; the rest lies in the prompt."""
 
 
+Called: TypeAlias = Callable[[str, str, str | None], None]
+
+
 class LitellmGateway:
     """Answers from the models of a catalogue. Deadlines in seconds; `reply_timeout` is the whole's.
 
@@ -33,7 +36,13 @@ class LitellmGateway:
         first_token_timeout: float,
         token_timeout: float,
         reply_timeout: float,
+        called: Called = lambda model, outcome, cause: None,
     ) -> None:
+        """`called` is told of each call that is over: what it came to, and why it failed.
+
+        The outcome is `answered`, `left` (closed before the end), or an error's code.
+        """
+        self._called = called
         self._catalogue = catalogue
         self._first_token_timeout = first_token_timeout
         self._token_timeout = token_timeout
@@ -78,6 +87,7 @@ class LitellmGateway:
         for model_id in candidates:
             call = _Call(self._catalogue.route(model_id), prompt)
             model: str | None = model_id
+            outcome, cause = "left", None
             try:
                 due = min(loop.time() + self._first_token_timeout, end)
                 await self._open(call, due)
@@ -86,14 +96,21 @@ class LitellmGateway:
                     yield Delta(delta.text, delta.reasoning, model=model) if model else delta
                     model = None
                     due = min(loop.time() + self._token_timeout, end)
-                yield call.conclusion()
+                conclusion = call.conclusion()
+                outcome = "answered"
+                yield conclusion
             except ModelFailure as failure:
+                outcome, cause = failure.code, failure.cause
                 delivered = model is None
                 if delivered or model_id == candidates[-1] or failure.code not in FALLS_BACK:
                     raise
+            except Exception as error:
+                outcome, cause = "INTERNAL", type(error).__name__
+                raise
             else:
                 return
             finally:
+                self._called(model_id, outcome, cause)
                 await call.aclose()
 
     async def _open(self, call: "_Call", due: float) -> None:

@@ -18,7 +18,6 @@ from sqlalchemy import (
     Index,
     Integer,
     Row,
-    String,
     Table,
     bindparam,
     select,
@@ -29,7 +28,7 @@ from application.ports import Recorded
 from application.queries import ChatAt, ChatsPage, ChatView, LastMessage, ListChats
 from domain.chat import Chat, ChatNotFound
 from infrastructure.projections.checkpoint import checkpoint, position_now
-from infrastructure.projections.columns import Id, Instant, metadata
+from infrastructure.projections.columns import Id, Instant, Words, metadata
 from infrastructure.projections.cursors import ChatCursor, decode_cursor, encode_cursor
 from infrastructure.projections.message_tables import branches
 from infrastructure.projections.view import Handlers, Storage
@@ -40,8 +39,8 @@ chats = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("owner", Id, nullable=False),
-    Column("title", String),
-    Column("model", String),
+    Column("title", Words),
+    Column("model", Words),
     Column("archived", Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Integer, MetaData
+from sqlalchemy import BigInteger, Integer, MetaData, String
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.operators import OperatorClass, OperatorType
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from infrastructure.event_store.schema import micros, time_of
 
@@ -54,6 +54,36 @@ class Instant(TypeEngine[datetime]):
         self, dialect: Dialect, coltype: object
     ) -> Callable[[int | None], datetime | None]:
         return _time_of
+
+
+class Words(TypeDecorator[str]):
+    """What people and models wrote, whatever is in it.
+
+    PostgreSQL's texts hold no NUL; there it is written as two other characters, and back.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[str | None], str | None] | None:
+        return _without_nul if dialect.name == "postgresql" else None
+
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[str | None], str | None] | None:
+        return _with_nul if dialect.name == "postgresql" else None
+
+
+def _without_nul(value: str | None) -> str | None:
+    if value is None or ("\x00" not in value and "\x01" not in value):
+        return value
+    return value.replace("\x01", "\x01\x02").replace("\x00", "\x01\x03")
+
+
+def _with_nul(value: str | None) -> str | None:
+    if value is None or "\x01" not in value:
+        return value
+    return value.replace("\x01\x03", "\x00").replace("\x01\x02", "\x01")
 
 
 def _bytes_of(value: UUID | str | None) -> bytes | None:

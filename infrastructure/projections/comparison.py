@@ -1,19 +1,15 @@
 """Comparing two sets of views row by row, without showing what is in them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from itertools import zip_longest
-from pathlib import Path
-from sqlite3 import Cursor
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import URL, Connection, Select, select
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Connection, Select, select
 
 from application.projections import Difference
-from infrastructure.database import sync_reader_engine
 from infrastructure.projections import search
 from infrastructure.projections.columns import metadata
 
@@ -32,8 +28,8 @@ class Contents:
         self.query = query
 
 
-def all_contents() -> list[Contents]:
-    """Of each table, and of the search index: its terms are words, and all of them its key."""
+def all_contents(engine: str) -> list[Contents]:
+    """Of each table, and of the search index."""
     tables = []
     for table in metadata.sorted_tables:
         key = list(table.primary_key)
@@ -41,12 +37,13 @@ def all_contents() -> list[Contents]:
         query = select(*columns).order_by(*key)
         names = [str(column.name) for column in columns]
         tables.append(Contents(str(table.name), names, len(key), query))
-    terms = [str(column.name) for column in search.all_terms.selected_columns]
-    return [*tables, Contents(search.NAME, terms, len(terms), search.all_terms)]
+    indexed = search.BY_ENGINE[engine].contents
+    names = [str(column.name) for column in indexed.selected_columns]
+    return [*tables, Contents(search.NAME, names, len(names), indexed)]
 
 
 def compare(
-    live: Path, rebuilt: Path, compared: Callable[[int], None] = lambda rows: None
+    live: Connection, rebuilt: Connection, compared: Callable[[int], None] = lambda rows: None
 ) -> tuple[int, list[Difference]]:
     """How many rows there are, and the first difference of each table that has one.
 
@@ -54,9 +51,8 @@ def compare(
     """
     rows = 0
     differences = []
-    with _opened(live) as first, _opened(rebuilt) as second:
-        for contents in all_contents():
-            here, there = _rows(first, contents), _rows(second, contents)
+    for contents in all_contents(live.dialect.name):
+        with _rows(live, contents) as here, _rows(rebuilt, contents) as there:
             while (some := here.fetchmany(AT_ONCE)) == (others := there.fetchmany(AT_ONCE)) != []:
                 rows += len(some)
                 compared(rows)
@@ -124,19 +120,16 @@ def _shown(value: object) -> str:
     return str(value)
 
 
-def _rows(connection: Connection, contents: Contents) -> Cursor:
-    """As they are stored, past SQLAlchemy: the index alone has dozens of rows for each message."""
+@contextmanager
+def _rows(connection: Connection, contents: Contents) -> Iterator[Any]:
+    """A cursor over them as they are stored, past SQLAlchemy: an index has dozens for a message."""
     driver = connection.connection.driver_connection
     assert driver is not None
-    cursor: Cursor = driver.execute(str(contents.query.compile(dialect=sqlite.dialect())))
-    return cursor
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Connection]:
-    engine = sync_reader_engine(URL.create("sqlite", database=str(path)))
-    try:
-        with engine.begin() as connection:
-            yield connection
-    finally:
-        engine.dispose()
+    if connection.dialect.name == "sqlite":
+        cursor = driver.cursor()
+    else:
+        # One of the server's, or all of them would come at once.
+        cursor = driver.cursor(name="compared")
+    with closing(cursor):
+        cursor.execute(str(contents.query.compile(dialect=connection.dialect)))
+        yield cursor

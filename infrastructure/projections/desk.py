@@ -1,6 +1,5 @@
 """The views as operators have them."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
@@ -8,6 +7,7 @@ from sqlalchemy import Engine
 from application.projections import Advance, Rebuilt, Verified, ViewsStatus
 from infrastructure.event_store.codec import Codec
 from infrastructure.event_store.stored import StoredLog
+from infrastructure.projections.shelf import Shelf
 from infrastructure.projections.status import status_of
 from infrastructure.projections.verification import verify
 
@@ -18,16 +18,14 @@ if TYPE_CHECKING:
 class SqlProjections:
     """Implements `application.projections.Projections`. Both engines are of the log's database."""
 
-    def __init__(self, data_dir: Path, writing: Engine, reading: Engine, codec: Codec) -> None:
-        self._data_dir = data_dir
+    def __init__(self, shelf: Shelf, writing: Engine, reading: Engine, codec: Codec) -> None:
+        self._shelf = shelf
         self._writing = writing
         self._reading = reading
         self._codec = codec
 
     def status(self) -> ViewsStatus:
-        return status_of(
-            self._data_dir, self._reading, StoredLog(self._reading, self._codec).head()
-        )
+        return status_of(self._shelf, self._reading, StoredLog(self._reading, self._codec).head())
 
     def rebuild(self, advance: Advance) -> Rebuilt:
         return self._rebuilds().rebuild(advance)
@@ -39,10 +37,10 @@ class SqlProjections:
         return self._rebuilds().cancel()
 
     def verify(self, advance: Advance) -> Verified:
-        return verify(self._data_dir, self._reading, self._codec, advance)
+        return verify(self._shelf, self._reading, self._codec, advance)
 
     def _rebuilds(self) -> "Rebuilds":
         # What applies events logs, and that takes its time to import.
         from infrastructure.projections.rebuilds import Rebuilds
 
-        return Rebuilds(self._data_dir, self._writing, self._reading, self._codec)
+        return Rebuilds(self._shelf, self._writing, self._reading, self._codec)

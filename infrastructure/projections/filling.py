@@ -19,11 +19,11 @@ from sqlalchemy.schema import CreateTable
 from application.projections import EventNotApplied
 from infrastructure.database import sync_reader_engine, sync_writer_engine
 from infrastructure.event_store.bare_events import BareLog, BareRecorded
-from infrastructure.projections import checkpoint, search
+from infrastructure.projections import checkpoint, search_fts5
 from infrastructure.projections.all_views import BAD_EVENT, VIEWS
 from infrastructure.projections.columns import metadata
+from infrastructure.projections.files import FILLING, remove_database
 from infrastructure.projections.filling_rows import FillingStorage
-from infrastructure.projections.generation import FILLING, remove_database
 from infrastructure.projections.text_process import TextProcess
 from infrastructure.projections.texts import texts
 from infrastructure.projections.view import View, ViewOf
@@ -50,14 +50,10 @@ class Filling:
         self, path: Path, log: BareLog, log_id: str, views: Sequence[ViewOf] = VIEWS
     ) -> None:
         self.path = path
-        self.aside = path.with_name(path.name + FILLING)
+        self.aside = _aside(path)
         self._log = log
         self._log_id = log_id
         self._views = views
-
-    def is_whole(self) -> bool:
-        """Whether there is nothing left to be done."""
-        return not self.aside.exists() and _position_in(self.path, "accounts") is not None
 
     def run(self, until: int, reached: Callable[[int], None], lock: int | None = None) -> None:
         """Make the set whole at position `until`, or go on with it. `reached` is told of progress.
@@ -69,7 +65,7 @@ class Filling:
         try:
             with whole.begin() as connection:
                 metadata.create_all(connection, tables=[checkpoint.checkpoint, texts])
-                search.create(connection)
+                search_fts5.create(connection)
                 checkpoint.begin(connection, self._log_id, until)
                 written = connection.scalars(checkpoint.position_now).one()
             with aside.begin() as connection:
@@ -205,10 +201,19 @@ def opened(path: Path) -> Engine:
     return sync_writer_engine(URL.create("sqlite", database=str(path)), synchronous="OFF")
 
 
+def is_whole(path: Path) -> bool:
+    """Whether there is nothing left to be filled."""
+    return not _aside(path).exists() and _position_in(path, "accounts") is not None
+
+
 def position_of_build(path: Path) -> int:
     """How far a set is that is being built at a path; 0 where it has not begun."""
-    aside = path.with_name(path.name + FILLING)
+    aside = _aside(path)
     return (_position_in(aside) if aside.exists() else _position_in(path)) or 0
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(path.name + FILLING)
 
 
 def _position_in(path: Path, table: str = "checkpoint") -> int | None:
@@ -241,7 +246,7 @@ def _copy(whole: Engine, aside: Path) -> None:
         assert driver is not None
         driver.execute("ATTACH DATABASE ? AS filled", (str(aside),))
         with connection.begin():
-            search.finish_filling(connection)
+            search_fts5.finish_filling(connection)
             for table in metadata.sorted_tables:
                 if table not in (checkpoint.checkpoint, texts):
                     connection.exec_driver_sql(f"DROP TABLE IF EXISTS main.{table.name}")

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import Column, Index, Integer, LargeBinary, String, Table
 
 from domain.chat import ReplyKind, Role, Status
-from infrastructure.projections.columns import Id, Instant, Number, metadata
+from infrastructure.projections.columns import Id, Instant, Number, Words, metadata
 from infrastructure.projections.working_set import Stored
 
 messages = Table(
@@ -23,11 +23,11 @@ messages = Table(
     Column("depth", Integer, nullable=False),
     Column("status", String, nullable=False),
     # NULL while there is no text, and where none came.
-    Column("preview", String),
-    Column("model", String),
+    Column("preview", Words),
+    Column("model", Words),
     Column("created_at", Instant, nullable=False),
     Column("completed_at", Instant),
-    Column("finish_reason", String),
+    Column("finish_reason", Words),
     Column("error", String),
     # A `domain.chat.MessageUsage` in JSON.
     Column("usage", LargeBinary),
@@ -43,7 +43,7 @@ branches = Table(
     Column("leaf_id", Id),
     Column("message_count", Integer, nullable=False),
     Column("last_role", String),
-    Column("last_preview", String),
+    Column("last_preview", Words),
     sqlite_with_rowid=False,
 )
 

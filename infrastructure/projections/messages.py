@@ -12,7 +12,6 @@ from sqlalchemy import bindparam, delete, select, update
 
 from application.ports import Recorded
 from domain.chat import Chat, Role, status_of
-from infrastructure.projections import search
 from infrastructure.projections.columns import Id
 from infrastructure.projections.message_tables import (
     BranchRow,
@@ -24,6 +23,7 @@ from infrastructure.projections.message_tables import (
     replies,
     reply_rows,
 )
+from infrastructure.projections.search_words import term_of
 from infrastructure.projections.texts import Move, NewText
 from infrastructure.projections.view import Handlers, Storage
 
@@ -217,9 +217,7 @@ class Messages:
         self._delete_chats()
         self._texts.add(
             [
-                NewText(
-                    number, search.term_of(self.branches.get(chat_id).owner), content, reasoning
-                )
+                NewText(number, term_of(self.branches.get(chat_id).owner), content, reasoning)
                 for chat_id, number, content, reasoning in self.texts
             ]
         )
@@ -236,8 +234,8 @@ class Messages:
         for chat_id, owner in self.indexed_for.items():
             numbers = self._connection.scalars(_numbers_of_chat, {"of": chat_id}).all()
             branch = self.branches.find(chat_id)
-            to = None if branch is None else search.term_of(branch.owner)
-            moves.append(Move(list(numbers), search.term_of(owner), to))
+            to = None if branch is None else term_of(branch.owner)
+            moves.append(Move(list(numbers), term_of(owner), to))
         self._texts.move(moves)
 
     def _delete_chats(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+from collections.abc import Callable
 from itertools import count
 
 from application.errors import ViewsBehind
@@ -10,10 +11,20 @@ from application.errors import ViewsBehind
 class Progress:
     """Belongs to one event loop. Wakes exactly those whose position is reached."""
 
-    def __init__(self, position: int) -> None:
+    def __init__(self, position: int, wanted: Callable[[], None] = lambda: None) -> None:
+        """`wanted` is called when somebody waits, where nobody did."""
         self.position = position
+        self._wanted = wanted
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
+
+    @property
+    def is_awaited(self) -> bool:
+        return bool(self._waiting)
+
+    def fall_back(self, position: int) -> None:
+        """Where what had come further is lost."""
+        self.position = position
 
     def reach(self, position: int) -> None:
         self.position = max(self.position, position)
@@ -22,12 +33,17 @@ class Progress:
             if not future.done():
                 future.set_result(None)
 
-    async def wait(self, position: int, timeout: float) -> None:
-        """Raises ViewsBehind where `position` is not reached in `timeout` seconds."""
+    async def wait(self, position: int, timeout: float | None) -> None:
+        """Raises ViewsBehind where `position` is not reached in `timeout` seconds.
+
+        None waits as long as it takes.
+        """
         if position <= self.position:
             return
         future = asyncio.get_running_loop().create_future()
         entry = (position, next(self._order), future)
+        if not self._waiting:
+            self._wanted()
         heapq.heappush(self._waiting, entry)
         try:
             async with asyncio.timeout(timeout):

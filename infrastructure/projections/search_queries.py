@@ -1,8 +1,9 @@
 """Searching a principal's messages, newest first."""
 
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Select, bindparam, select
 
 from application.queries import SearchHit, SearchMessages, SearchPage
 from infrastructure.projections import search
@@ -11,23 +12,28 @@ from infrastructure.projections.checkpoint import position_now
 from infrastructure.projections.cursors import SearchCursor, decode_cursor, encode_cursor
 from infrastructure.projections.message_queries import message_columns, message_views
 from infrastructure.projections.message_tables import branches, messages
+from infrastructure.projections.search_words import snippet_of, words_of
 from infrastructure.projections.texts import texts
 
 BEYOND_ALL = 2**63 - 1
 
-_found = search.found.subquery("found")
-_hits = (
-    select(messages.c.number, *chat_columns, *message_columns)
-    .select_from(
-        _found.join(messages, messages.c.number == _found.c.number)
-        .join(texts, texts.c.number == messages.c.number)
-        .join(chats, chats.c.id == messages.c.chat_id)
-        .join(branches, branches.c.chat_id == messages.c.chat_id)
+
+def _hits_of(found: Any) -> Select[Any]:
+    return (
+        select(messages.c.number, *chat_columns, *message_columns)
+        .select_from(
+            found.join(messages, messages.c.number == found.c.number)
+            .join(texts, texts.c.number == messages.c.number)
+            .join(chats, chats.c.id == messages.c.chat_id)
+            .join(branches, branches.c.chat_id == messages.c.chat_id)
+        )
+        # The index knows the owner too; whose the chat is decides.
+        .where(chats.c.owner == bindparam("owner"))
+        .order_by(messages.c.number.desc())
     )
-    # The index knows the owner too; whose the chat is decides.
-    .where(chats.c.owner == bindparam("owner"))
-    .order_by(messages.c.number.desc())
-)
+
+
+_hits = {engine: _hits_of(index.found) for engine, index in search.BY_ENGINE.items()}
 
 
 def search_messages(connection: Connection, principal: UUID, request: SearchMessages) -> SearchPage:
@@ -39,19 +45,15 @@ def search_messages(connection: Connection, principal: UUID, request: SearchMess
     if request.cursor is not None:
         before = decode_cursor(request.cursor, SearchCursor).before
     position = connection.scalars(position_now).one()
-    words = search.words_of(request.query)
+    words = words_of(request.query)
     if not words:
         return SearchPage([], False, None, position)
-    bounds = {
-        "match": search.matching(principal, words),
-        "before": before,
-        "limit": request.limit + 1,
-        "owner": principal,
-    }
-    rows = connection.execute(_hits, bounds).all()
+    engine = connection.dialect.name
+    bounds = search.BY_ENGINE[engine].bounds(principal, words, before, request.limit + 1)
+    rows = connection.execute(_hits[engine], {**bounds, "owner": principal}).all()
     shown, has_more = rows[: request.limit], len(rows) > request.limit
     results = [
-        SearchHit(chat_view(row), view, search.snippet_of(row.content, words))
+        SearchHit(chat_view(row), view, snippet_of(row.content, words))
         for row, view in zip(shown, message_views(connection, shown), strict=True)
     ]
     next_cursor = encode_cursor(SearchCursor(shown[-1].number)) if has_more else None

@@ -20,7 +20,7 @@ import msgspec
 from sqlalchemy import URL, Connection
 
 from infrastructure.database import sync_writer_engine
-from infrastructure.projections import checkpoint, search
+from infrastructure.projections import checkpoint, search_fts5
 from infrastructure.projections.texts import LiveTexts, Move, NewText
 
 BATCHES_WAITING = 8
@@ -119,7 +119,7 @@ class TextProcess:
 def main(views: Path, changes: BinaryIO) -> None:
     engine = sync_writer_engine(URL.create("sqlite", database=str(views)), synchronous="OFF")
     with engine.begin() as connection:
-        search.prepare_filling(connection)
+        search_fts5.prepare_filling(connection)
     with engine.connect() as connection:
         while (position := _take(connection, changes)) is not None:
             checkpoint.move(connection, position)

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
-from sqlalchemy import Column, Connection, String, Table, bindparam, delete, insert, select
+from sqlalchemy import Column, Connection, Table, bindparam, delete, insert, select
 
 from infrastructure.projections import search
-from infrastructure.projections.columns import Number, metadata
-from infrastructure.projections.search import Entry
+from infrastructure.projections.columns import Number, Words, metadata
+from infrastructure.projections.search_words import Entry
 
 MOVED_AT_ONCE = 10_000
 """SQLite takes a few times as many values in one statement."""
@@ -23,8 +23,8 @@ texts = Table(
     metadata,
     # The message's.
     Column("number", Number, primary_key=True, autoincrement=False),
-    Column("content", String, nullable=False),
-    Column("reasoning", String),
+    Column("content", Words, nullable=False),
+    Column("reasoning", Words),
 )
 
 

@@ -23,6 +23,7 @@ class ServeFlags:
     host: str | None = None
     port: int | None = None
     data_dir: Path | None = None
+    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,10 @@ def build_app(
         host: Annotated[str | None, _flag("The address to listen on.")] = None,
         port: Annotated[int | None, _flag("The port; 0 takes any free one.")] = None,
         data_dir: Annotated[Path | None, _flag("The folder that keeps everything.")] = None,
+        workers: Annotated[int | None, _flag("Nodes on this port; PostgreSQL only.")] = None,
     ) -> int:
         """Serve HTTP and Socket.IO until told to stop. Flags go before settings."""
-        return serve(ServeFlags(host=host, port=port, data_dir=data_dir))
+        return serve(ServeFlags(host=host, port=port, data_dir=data_dir, workers=workers))
 
     tokens = App(name="token", help="Tokens for signed-in users.")
     app.command(tokens)

@@ -121,7 +121,7 @@ def _show(status: "ViewsStatus") -> None:
             "position": f"{status.position} of {status.head}",
             "lag": status.lag,
             "bytes": status.bytes,
-            "kept up by a server": "yes" if status.server else "no",
+            "kept up by a server": _server_words(status),
             "build": _build_words(status.build),
             "streams set aside": len(status.set_aside),
         }
@@ -132,6 +132,13 @@ def _show(status: "ViewsStatus") -> None:
             ("view", "stream", "position", "error"),
             [(s.view, s.stream_id, s.position, s.error) for s in status.set_aside],
         )
+
+
+def _server_words(status: "ViewsStatus") -> str:
+    alive = "yes" if status.server else "no"
+    if status.runner is None:
+        return alive
+    return f"{alive}, {'' if status.server else 'last '}by node {status.runner}"
 
 
 def _build_words(build: "BuildStatus | None") -> str:

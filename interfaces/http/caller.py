@@ -12,6 +12,7 @@ from litestar.types import Message, Scope
 from application.client_address import limited_address
 from application.errors import Unauthorized
 from application.ports import Caller, Credentials, Deed, Identity, Ids, RateLimits
+from application.tracing import UNTRACED, Tracer
 from interfaces.address import client_address
 
 Networks = Sequence[IPv4Network | IPv6Network]
@@ -19,6 +20,8 @@ AnyRequest = Request[Any, Any, State]
 ANON_ID = "x-anon-id"
 CALLER = "caller"
 """Where a request's state has who makes it, for a refusal to be told on their sockets."""
+CORRELATION = "correlation"
+"""Where it has the correlation that the request's log lines, trace and events go by."""
 _MINTED = "minted_anonymous_id"
 
 
@@ -68,23 +71,34 @@ class Callers:
     With `tell_minted_id` also tells the client a minted id.
     """
 
-    def __init__(self, identity: Identity, trusted: Networks, ids: Ids, limits: RateLimits) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        trusted: Networks,
+        ids: Ids,
+        limits: RateLimits,
+        tracer: Tracer = UNTRACED,
+    ) -> None:
         self._identity = identity
         self._trusted = trusted
         self._ids = ids
         self._limits = limits
+        self._tracer = tracer
 
     async def of(self, request: AnyRequest, deed: Deed = "request") -> Caller:
         """Raises Unauthorized, InvalidRequest, RateLimited.
 
         Who is refused for their rate is known already: the request's state has its CALLER.
         """
+        state = request.scope["state"]
+        correlation = state.get(CORRELATION) or self._ids.new()
         caller = await identify(
-            request.headers, _peer(request), self._identity, self._trusted, self._ids.new()
+            request.headers, _peer(request), self._identity, self._trusted, correlation
         )
-        request.scope["state"][CALLER] = caller
+        state[CALLER] = caller
+        self._tracer.concerns(principal=caller.principal.id)
         if caller.minted:
-            request.scope["state"][_MINTED] = caller.principal.name
+            state[_MINTED] = caller.principal.name
         await self._limits.spend(deed, caller)
         return caller
 

@@ -11,6 +11,7 @@ from application.commands import Regenerate, SendMessage, StopReply
 from application.errors import InvalidRequest
 from application.live_replies import StartedReply
 from application.message_commands import MessageCommands
+from application.tracing import UNTRACED, Tracer
 from interfaces.http.caller import ANON_ID, Callers, bearer_token
 from interfaces.inbound import decode_json
 from interfaces.incidents import Incidents
@@ -54,6 +55,7 @@ class MessageRoutes:
         incidents: Incidents,
         counter: StreamCounter,
         open_streams: OpenConnections,
+        tracer: Tracer = UNTRACED,
     ) -> None:
         self._commands = commands
         self._streams = streams
@@ -63,6 +65,7 @@ class MessageRoutes:
         self._incidents = incidents
         self._counter = counter
         self._open = open_streams
+        self._tracer = tracer
 
     async def send(self, request: AnyRequest) -> ASGIApp:
         caller = await self._callers.of(request, "send")
@@ -122,6 +125,7 @@ class MessageRoutes:
         return self._stream(Beginning.of(reply), None, address)
 
     def _stream(self, beginning: Beginning, place: Place | None, address: str) -> ASGIApp:
+        self._tracer.concerns(reply_id=beginning.reply_id)
         stream = EventStream(
             self._streams.frames(beginning, place),
             self._headers(beginning.reply_id, beginning.chat_id),

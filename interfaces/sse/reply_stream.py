@@ -1,13 +1,14 @@
 """The events of one reply, from any place in it on, during the reply and after it."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, nullcontext
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from application.errors import ViewsBehind
-from application.live_replies import Ending, LiveReplies, LiveReply, StartedReply
+from application.live_replies import Ending, FollowedReply, LiveReplies, StartedReply
 from application.ports import Principal, Principals
 from application.queries import ReplyView, Views
 from domain.chat import ReplyKind
@@ -16,7 +17,7 @@ from interfaces.sse.frames import RETRY, DeltaFrames, frame
 from interfaces.sse.stream_token import Place, StreamTokens
 
 PATIENCE = 5.0
-"""Seconds between two looks for the end of a reply that this node does not own."""
+"""Seconds between two looks for the end of a reply that nobody tells of."""
 
 
 class Beginning(msgspec.Struct, frozen=True):
@@ -80,8 +81,9 @@ class ReplyStreams:
     async def frames(
         self, beginning: Beginning, place: Place | None
     ) -> AsyncGenerator[bytes, None]:
-        """Everything after `place`, or everything. Follows a reply of this node while it grows."""
-        live = self._live.find(beginning.reply_id)
+        """Everything after `place`, or everything. Follows a reply while it grows, on any node."""
+        # Held on to from here: once it has ended, it cannot be found any more.
+        own = self._live.find(beginning.reply_id)
         payer = await self._principals.name_of(beginning.payer)
         token = self._tokens.mint(beginning.reply_id)
         yield RETRY
@@ -90,28 +92,62 @@ class ReplyStreams:
             yield self._started(token, beginning, payer)
         position = 0
         if phase not in ("t", "u"):
-            text, reasoning = (place.text, place.reasoning) if place else (0, 0)
             deltas = DeltaFrames(token, str(beginning.message_id))
-            ending = None
-            if live is not None:
-                async for delta in _follow(live, deltas, text, reasoning):
-                    yield delta
-                text, ending = max(text, len(live.text)), live.ending
-            if ending is None:
-                # Ended before we looked, or the node lost it: the log has it.
-                view = await self._ended(beginning.reply_id)
-                content = bytearray((view.message.content or "").encode())
-                for delta in deltas.text(content, text, reasoning):
-                    yield delta
-                ending = _ending_of(view)
-            position = ending.position
-            yield self._terminal(token, beginning, ending)
+            offsets = (place.text, place.reasoning) if place else (0, 0)
+            saying = self._until_end(beginning.reply_id, own, deltas, *offsets)
+            async with aclosing(saying) as said:
+                async for delta_or_end in said:
+                    if isinstance(delta_or_end, Ending):
+                        position = delta_or_end.position
+                        yield self._terminal(token, beginning, delta_or_end)
+                    else:
+                        yield delta_or_end
         if phase != "u" and payer is not None:
             try:
                 usage = await self._views.usage(payer, position)
             except ViewsBehind:
                 return  # a client that comes back with the terminal event's id gets it then
             yield frame(f"{token}.u", "usage_info", usage)
+
+    async def _until_end(
+        self,
+        reply_id: UUID,
+        own: FollowedReply | None,
+        deltas: DeltaFrames,
+        text: int,
+        reasoning: int,
+    ) -> AsyncGenerator[bytes | Ending, None]:
+        """The deltas from these offsets on, while the reply grows and after it, and its end."""
+        view = None if own else await self._if_over(reply_id)
+        ending = None
+        if view is None:
+            async with nullcontext(own) if own else self._live.follow(reply_id) as live:
+                async for delta in _follow(live, deltas, text, reasoning):
+                    yield delta
+                text, reasoning = max(text, len(live.text)), max(reasoning, len(live.reasoning))
+                ending = live.ending
+        if ending is None:
+            # It ended before we looked, or elsewhere, or this node lost it: the log has the end.
+            missed = view is None
+            view = view or await self._ended(reply_id)
+            if missed:  # reasoning is told to those only who were there while it went on
+                thought = bytearray((view.reasoning or "").encode())
+                for delta in deltas.reasoning(thought, reasoning, text):
+                    yield delta
+                reasoning = max(reasoning, len(thought))
+            content = bytearray((view.message.content or "").encode())
+            for delta in deltas.text(content, text, reasoning):
+                yield delta
+            ending = _ending_of(view)
+        yield ending
+
+    async def _if_over(self, reply_id: UUID) -> ReplyView | None:
+        """The reply if it is known to have ended, so that nobody has to be asked for its text."""
+        try:
+            view = await self._views.reply(reply_id)
+        except ViewsBehind:
+            return None
+        return view if view is not None and view.ended_at is not None else None
 
     async def _ended(self, reply_id: UUID) -> ReplyView:
         """The reply once it has ended, on whatever node; waits as long as the client does."""
@@ -169,7 +205,7 @@ class ReplyStreams:
 
 
 async def _follow(
-    live: LiveReply, deltas: DeltaFrames, text: int, reasoning: int
+    live: FollowedReply, deltas: DeltaFrames, text: int, reasoning: int
 ) -> AsyncIterator[bytes]:
     """The deltas of a live reply, as they come, until its end."""
     while True:

@@ -1,8 +1,10 @@
 """The Socket.IO namespace `/chats`: who connects, and what each request is answered."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any, Protocol
+from uuid import UUID
 
 import msgspec
 import socketio
@@ -12,6 +14,7 @@ from application.commands import Authenticate
 from application.errors import RateLimited, Unauthorized
 from application.ports import Caller, Clock, Credentials, Identity, Ids, RateLimits
 from application.queries import Views
+from application.tracing import Tracer
 from interfaces.http.caller import Networks
 from interfaces.incidents import Incidents
 from interfaces.open_connections import OpenConnections
@@ -26,6 +29,8 @@ from interfaces.ws.transports import NAMESPACE, Transports
 NAME_SHOWN = 100
 """Characters of a request's name that are repeated to the client."""
 
+UNKNOWN = "unknown"
+
 REFUSALS_ENDURED = 100
 """Requests that one socket may make in a row though it is told that they are too many."""
 
@@ -36,6 +41,10 @@ class SocketCounter(Protocol):
     def socket_connected(self) -> None: ...
 
     def socket_disconnected(self) -> None: ...
+
+    def socket_answered(self, request: str, seconds: float) -> None:
+        """`request` is one of those there are, or UNKNOWN: clients may send any."""
+        ...
 
 
 class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
@@ -61,6 +70,7 @@ class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
         trusted: Networks,
         limits: RateLimits,
         open_sockets: OpenConnections,
+        tracer: Tracer,
     ) -> None:
         super().__init__(NAMESPACE)
         self._identity = identity
@@ -77,6 +87,7 @@ class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
         self._trusted = trusted
         self._limits = limits
         self._open = open_sockets
+        self._tracer = tracer
         self._expiry = Expiry(clock, connections, self._disconnect)
         self._accepted: dict[str, Connection] = {}
         self._disconnecting: set[asyncio.Task[None]] = set()
@@ -91,9 +102,17 @@ class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
         return await self._request(event, sid, arguments)
 
     async def _connect(self, sid: str, environ: dict[str, Any], auth: object) -> None:
+        correlation = self._ids.new()
+        with self._tracer.request("socket connect", correlation):
+            await self._accept(sid, environ, auth, correlation)
+
+    async def _accept(
+        self, sid: str, environ: dict[str, Any], auth: object, correlation: UUID
+    ) -> None:
         try:
             credentials = credentials_of(environ, auth, self._trusted)
-            caller = await self._identity.identify(credentials, self._ids.new())
+            caller = await self._identity.identify(credentials, correlation)
+            self._tracer.concerns(principal=caller.principal.id)
             self._open.check_principal(caller.principal.id)
         except Exception as error:  # noqa: BLE001 - the edge: every error has its answer
             refusal = self._incidents.mapped("socket connect", error).error.to_wire()
@@ -138,13 +157,26 @@ class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
             self._transports.watch(connection.transport)
 
     async def _request(self, name: str, sid: str, arguments: Sequence[object]) -> object:
+        known = name if name == "authenticate" or name in self._requests.names else UNKNOWN
+        correlation, began = self._ids.new(), time.monotonic()
+        with self._tracer.request(f"socket {known}", correlation):
+            try:
+                return await self._answered(name, sid, arguments, correlation)
+            finally:
+                self._counter.socket_answered(known, time.monotonic() - began)
+
+    async def _answered(
+        self, name: str, sid: str, arguments: Sequence[object], correlation: UUID
+    ) -> object:
         connection = self._connections.find(sid)
         if connection is None:
             return {"error": ENDED.to_wire()}
         await connection.greeted.wait()
         try:
+            self._tracer.concerns(principal=connection.caller.principal.id)
             await self._spend(connection)
-            reply = await self._answer(connection, name, arguments)
+            caller = msgspec.structs.replace(connection.caller, correlation=correlation)
+            reply = await self._answer(connection, name, arguments, caller)
             if not reply.pushed:
                 self._connections.emit([connection], reply.event, reply.payload)
         except Exception as error:  # noqa: BLE001 - the edge: every error has its answer
@@ -166,13 +198,12 @@ class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
         connection.refused = 0
 
     async def _answer(
-        self, connection: Connection, name: str, arguments: Sequence[object]
+        self, connection: Connection, name: str, arguments: Sequence[object], caller: Caller
     ) -> Reply:
         if name == "authenticate":
             return await self._authenticate(connection, arguments)
         if self._expiry.has_run_out(connection):
             raise Unauthorized(EXPIRED.error)
-        caller = msgspec.structs.replace(connection.caller, correlation=self._ids.new())
         return await self._requests.answer(name, arguments, caller)
 
     async def _authenticate(self, connection: Connection, arguments: Sequence[object]) -> Reply:

@@ -1,6 +1,6 @@
 """The requests of the namespace: each name with its command, and what it is answered with."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -64,6 +64,10 @@ class Requests:
             "list_models": (ListModels, self._list_models),
             "claim_anonymous": (ClaimAnonymous, self._claim_anonymous),
         }
+
+    @property
+    def names(self) -> Collection[str]:
+        return self._table.keys()
 
     async def answer(self, name: str, arguments: Sequence[object], caller: Caller) -> Reply:
         """Carry out a request. Raises whatever refuses it; InvalidRequest for an unknown name."""

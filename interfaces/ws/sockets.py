@@ -13,6 +13,7 @@ from litestar.handlers.asgi_handlers import ASGIRouteHandler
 from application.chat_commands import ChatCommands
 from application.ports import Clock, EventStore, Identity, Ids, Models, Principals, RateLimits
 from application.queries import Views
+from application.tracing import UNTRACED, Tracer
 from interfaces.http.caller import Networks
 from interfaces.incidents import Incidents
 from interfaces.open_connections import OpenConnections
@@ -52,6 +53,7 @@ class ChatSockets:
         trusted: Networks,
         limits: RateLimits,
         open_sockets: OpenConnections,
+        tracer: Tracer = UNTRACED,
     ) -> None:
         self.server = socket_io_server(origins)
         handshakes = Handshakes(limits, open_sockets, trusted)
@@ -74,6 +76,7 @@ class ChatSockets:
             trusted=trusted,
             limits=limits,
             open_sockets=open_sockets,
+            tracer=tracer,
         )
         self.server.register_namespace(namespace)
         self._transports.after_message = namespace.greet

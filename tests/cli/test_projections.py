@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from infrastructure.projections.generation import VIEWS_VERSION
+from tests.projections.places import in_folder
 from tests.projections.test_filling import lived
-from tests.projections.test_rebuilds import files, planted
+from tests.projections.test_rebuilds import planted
 from tests.service import until
 
 ROOT = Path(__file__).parents[2]
@@ -33,10 +34,12 @@ def opened(data_dir):
     from infrastructure.event_store.codec import codec
     from infrastructure.projections import filling
     from infrastructure.projections.desk import SqlProjections
+    from infrastructure.projections.shelf import generations_of
 
     filling.BATCH, filling.COMMITTED = 50, 1
     url = f"sqlite:///{data_dir / 'events.db'}"
-    yield SqlProjections(data_dir, sync_writer_engine(url), sync_reader_engine(url), codec)
+    shelf = generations_of(data_dir)
+    yield SqlProjections(shelf, sync_writer_engine(url), sync_reader_engine(url), codec)
 
 
 group = partial(add_projections, open_projections=opened)
@@ -78,7 +81,7 @@ def test_the_status_is_one_object_for_machines(folder: Path) -> None:
     status = json.loads(done.stdout)
     assert list(status) == [
         *("code_version", "generation", "position", "head", "lag", "bytes"),
-        *("set_aside", "build", "server"),
+        *("set_aside", "build", "server", "runner"),
     ]
     assert (status["code_version"], status["generation"]) == (VIEWS_VERSION, "1")
     assert status["position"] == status["head"] > 0
@@ -93,7 +96,7 @@ def test_the_status_is_lines_for_people(folder: Path) -> None:
 
 
 def test_a_rebuild_loses_what_no_replay_can_make(folder: Path) -> None:
-    planted(folder / "views-1.db")
+    planted(in_folder(folder))
     found = projections(folder, "verify", "--json")
     assert found.returncode == 1
     (difference,) = json.loads(found.stdout)["differences"]
@@ -104,11 +107,11 @@ def test_a_rebuild_loses_what_no_replay_can_make(folder: Path) -> None:
     verified = projections(folder, "verify")
     assert verified.returncode == 0
     assert verified.stdout.startswith("Generation 2 is what the log says at position ")
-    assert files(folder) == ["views-2.db"]
+    assert in_folder(folder).generations() == ["2"]
 
 
 def test_differences_are_a_table_for_people(folder: Path) -> None:
-    planted(folder / "views-1.db")
+    planted(in_folder(folder))
     found = projections(folder, "verify")
     assert found.returncode == 1
     assert found.stdout.splitlines()[0].split() == ["table", "key", "column", "live", "rebuilt"]
@@ -142,7 +145,7 @@ def test_a_build_whose_process_was_killed_is_resumed(folder: Path) -> None:
     assert "resume" in refused.stderr
     assert projections(folder, "resume").returncode == 0
     assert projections(folder, "verify").returncode == 0
-    assert files(folder) == ["views-2.db"]
+    assert in_folder(folder).generations() == ["2"]
 
 
 def status_of(folder: Path) -> dict[str, Any]:
@@ -178,7 +181,7 @@ def test_a_poison_event_is_named_and_the_build_can_be_taken_back(folder: Path) -
         0,
         "The build of generation 2 was taken back.\n",
     )
-    assert files(folder) == ["views-1.db"]
+    assert in_folder(folder).generations() == ["1"]
 
 
 def test_ctrl_c_leaves_a_build_that_can_be_gone_on_with(folder: Path) -> None:

@@ -9,7 +9,7 @@ import sys
 
 import httpx
 
-from infrastructure.observability import Metrics
+from infrastructure.metrics import Metrics
 from tests.docs.pages import OPERATIONS, ROOT, blocks, rows, section
 from tests.service import JWT_SECRET, Service
 
@@ -25,7 +25,8 @@ def test_every_reason_for_being_unready_stands_on_the_page() -> None:
     reasons = {
         key.value
         for node in ast.walk(ast.parse((ROOT / "dabir.py").read_text()))
-        if isinstance(node, ast.keyword) and node.arg == "checks"
+        if isinstance(node, ast.AnnAssign)
+        if isinstance(node.target, ast.Name) and node.target.id == "checks"
         if isinstance(node.value, ast.Dict)
         for key in node.value.keys
         if isinstance(key, ast.Constant)

@@ -11,6 +11,7 @@ from domain.chat import Chat, Parameters
 from domain.usage import Price, Quote, Usage
 from infrastructure.event_store.codec import Codec
 from infrastructure.event_store.codec import codec as known
+from infrastructure.event_store.lease_time import ClockTime
 from infrastructure.event_store.store import SqlEventStore
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -38,7 +39,8 @@ Scenario = Callable[[SqlEventStore, SetClock], Awaitable[None]]
 async def opened(
     url: str, clock: SetClock | None = None, codec: Codec = known
 ) -> AsyncIterator[SqlEventStore]:
-    store = await SqlEventStore.open(url, clock=clock or SetClock(), codec=codec)
+    clock = clock or SetClock()
+    store = await SqlEventStore.open(url, clock=clock, codec=codec, lease_time=ClockTime(clock))
     try:
         yield store
     finally:

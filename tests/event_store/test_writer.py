@@ -5,12 +5,13 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from application.ports import Append, Lease, ReplyOpened
 from infrastructure import database
 from infrastructure.database import sync_writer_engine
+from infrastructure.event_store.lease_time import ClockTime
 from infrastructure.event_store.schema import log_meta, set_up
 from infrastructure.event_store.store import SqlEventStore
 from infrastructure.event_store.writer import MAX_BATCH, Writer
@@ -93,7 +94,7 @@ def test_a_jobs_failure_undoes_only_the_jobs_own_writes(url: str) -> None:
         with engine.begin() as connection:
             set_up(connection)
         heads: list[int] = []
-        writer = Writer(engine, SetClock(), heads.append)
+        writer = Writer(engine, SetClock(), ClockTime(SetClock()), heads.append)
         first = writer.run(lambda connection: note(connection, "first"))
         failing = writer.run(fail)
         last = writer.run(lambda connection: note(connection, "last"))
@@ -129,6 +130,11 @@ def test_a_loop_that_is_gone_does_not_stop_the_thread(url: str) -> None:
 
 def test_the_log_survives_its_process_with_all_that_was_answered(url: str) -> None:
     """Every commit is flushed: nothing may be left to a later checkpoint or to closing."""
+    if url.startswith("postgresql"):
+        assert setting_of(sync_writer_engine(url), "synchronous_commit") == "on"
+        weaker = sync_writer_engine(url, synchronous="NORMAL")
+        assert setting_of(weaker, "synchronous_commit") == "off"
+        return
     engine = sync_writer_engine(url)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
@@ -141,7 +147,14 @@ def test_the_log_survives_its_process_with_all_that_was_answered(url: str) -> No
     weaker.dispose()
 
 
+def setting_of(engine: Engine, name: str) -> object:
+    with engine.connect() as connection:
+        value = connection.exec_driver_sql(f"SHOW {name}").scalar()
+    engine.dispose()
+    return value
+
+
 def test_other_databases_are_refused_by_name() -> None:
-    for url in ("postgresql://host/log", "sqlite://"):
+    for url in ("mysql+pymysql://host/log", "sqlite://"):
         with pytest.raises(ValueError, match="sqlite"):
             sync_writer_engine(url)

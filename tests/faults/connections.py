@@ -22,6 +22,8 @@ SEND_PATH = "/api/v1/messages/send"
 GIVEN_UP = ("CHAT_NOT_FOUND", "REPLY_NOT_FOUND", "MESSAGE_NOT_FOUND")
 REFUSED = ("CHAT_BUSY", "INSUFFICIENT_BALANCE", "ANON_LIMIT_REACHED")
 DRAINING = "SERVER_DRAINING"
+PASSING = (DRAINING, "INTERNAL", "VIEWS_BEHIND")
+"""What a node may answer that is leaving, or whose database is out of its reach."""
 
 
 class Request:
@@ -86,9 +88,11 @@ class Follower:
             outcome = await self._connect(request, cut)
             self._seen.counts[outcome] += 1
             if outcome == "refused":
-                if self._code == DRAINING and request.sent and request.sent.key:
-                    await self._back()
-                    continue
+                if self._goes_down and self._code in PASSING:
+                    if request.sent is None or request.sent.key:
+                        await self._back()
+                        continue
+                    self._seen.unanswered += 1
                 self._check_refusal(request)
                 return None
             if outcome == "gone":
@@ -198,7 +202,7 @@ class Follower:
             return
         if request.sent is not None and code in REFUSED:
             return
-        if code == DRAINING and self._goes_down:
+        if code in PASSING and self._goes_down:
             return
         raise BrokenPromiseError(
             f"{request.method} {request.path} {request.params} was refused: {code}"

@@ -6,9 +6,9 @@ from typing import Any
 import aiohttp
 
 from tests.faults.connections import (
-    DRAINING,
     GIVEN_UP,
     GONE,
+    PASSING,
     Follower,
     attaching,
 )
@@ -152,6 +152,8 @@ class Hands:
             return
         if answer.status == 202:
             self._seen.counts["stopping" if told["stopping"] else "stopped too late"] += 1
+        elif told.get("code") in PASSING and self._goes_down:
+            self._seen.counts["stop refused"] += 1
         elif told.get("code") not in GIVEN_UP or not self._seen.may_be_gone(person, known.chat_id):
             raise BrokenPromiseError(f"stop by {action.by}: {answer.status} {told}")
 
@@ -195,7 +197,7 @@ class Hands:
             return
         if error["code"] in GIVEN_UP and self._seen.may_be_gone(person, chat_id):
             return
-        if error["code"] == DRAINING and self._goes_down:
+        if error["code"] in PASSING and self._goes_down:
             return
         raise BrokenPromiseError(f"{request} was refused: {error}")
 

@@ -76,7 +76,7 @@ class Told:
 
     def __init__(self, world: World, seen: Seen, streams: dict[UUID, list[Recorded]]) -> None:
         ids = {
-            (kind, name): UUID(hex=raw) if isinstance(raw, str) else UUID(bytes=raw)
+            (kind, name): raw if isinstance(raw, UUID) else UUID(hex=raw)
             for raw, kind, name in world.rows("SELECT id, kind, name FROM principals")
         }
         self.accounts = {

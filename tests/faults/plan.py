@@ -5,7 +5,7 @@ step comes to be carried out: which ones do is a matter of timing, which a seed 
 """
 
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -137,10 +137,29 @@ class Fault(Frozen, frozen=True):
     again: float | None
 
 
+class Blow(Frozen, frozen=True):
+    """What happens to a node, or to what all of them share, `at` seconds into the run.
+
+    A pause or a cut that `lasts` longer than a lease makes a zombie of the node.
+    """
+
+    kind: Literal["kill", "drain", "pause", "cut", "disconnect", "valkey"]
+    at: float
+    node: int
+    lasts: float
+
+
+class Storm(Frozen, frozen=True):
+    """What happens to several nodes, one after another."""
+
+    seed: int
+    blows: tuple[Blow, ...]
+
+
 class Plan(Frozen, frozen=True):
     seed: int
     devices: tuple[Device, ...]
-    fault: Fault | None
+    fault: Fault | Storm | None
 
 
 def plan_of(seed: int) -> Plan:
@@ -148,6 +167,23 @@ def plan_of(seed: int) -> Plan:
     fault = _fault(seed, dice)
     devices = [_device(dice, person, fault is not None) for person in _people(dice, fault)]
     return Plan(seed, tuple(devices), fault)
+
+
+def stormy_plan_of(seed: int, nodes: int, lease: float) -> Plan:
+    """A crowd, and every kind of blow in turn: the first one goes by the seed itself."""
+    dice = Random(seed)
+    kinds: tuple[Any, ...] = ("kill", "pause", "cut", "disconnect", "valkey", "drain")
+    blows = [
+        Blow(
+            kind,
+            at=dice.uniform(0.1, 1.5),
+            node=dice.randrange(nodes),
+            lasts=dice.choice((dice.uniform(0.1, 0.8), lease + dice.uniform(0.6, 1.5))),
+        )
+        for kind in (kinds[seed % len(kinds)], *dice.choices(kinds, k=dice.randrange(3)))
+    ]
+    devices = [_device(dice, person, True) for person in _people(dice, Fault("kill", 0.0, None))]
+    return Plan(seed, tuple(devices), Storm(seed, tuple(sorted(blows, key=lambda b: b.at))))
 
 
 def _fault(seed: int, dice: Random) -> Fault | None:

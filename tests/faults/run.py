@@ -9,7 +9,7 @@ from tests.faults import invariants
 from tests.faults.connections import attaching
 from tests.faults.devices import Hands
 from tests.faults.people import Seen, people_of
-from tests.faults.plan import Fault, Plan
+from tests.faults.plan import Fault, Plan, Storm
 from tests.faults.plan import Reading as ReadingPlan
 from tests.faults.reading import BrokenPromiseError
 from tests.faults.sockets import Socket
@@ -50,7 +50,7 @@ async def run(plan: Plan, world: World, life: str) -> Report:
             for number, device in enumerate(plan.devices):
                 tasks.create_task(hands.carry_out(device, number))
             if plan.fault is not None:
-                tasks.create_task(_go_down(world, plan.fault, sockets))
+                tasks.create_task(_suffer(world, plan.fault, sockets))
         await _settled(world, seen)
         await _read_once_more(hands, seen)
         for socket in sockets.values():
@@ -70,14 +70,8 @@ async def run(plan: Plan, world: World, life: str) -> Report:
     return Report(seen, lost)
 
 
-async def _go_down(world: World, fault: Fault, sockets: dict[str, Socket]) -> None:
-    await asyncio.sleep(fault.at)
-    await (world.kill() if fault.kind == "kill" else world.stop())
-    await world.start()
-    if fault.again is not None:
-        await asyncio.sleep(fault.again)
-        await world.kill()
-        await world.start()
+async def _suffer(world: World, fault: Fault | Storm, sockets: dict[str, Socket]) -> None:
+    await world.suffer(fault)
     for socket in sockets.values():
         await socket.reconnect()
 

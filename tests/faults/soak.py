@@ -13,8 +13,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.engines import own_valkey_server, postgres_server
 from tests.faults import invariants
-from tests.faults.plan import Plan, plan_of
+from tests.faults.nodes import LEASE, NODES, Nodes
+from tests.faults.plan import Plan, plan_of, stormy_plan_of
 from tests.faults.reading import BrokenPromiseError
 from tests.faults.run import Report, run
 from tests.faults.world import MarkedUpstream, World
@@ -33,7 +35,7 @@ class FailedRunError(Exception):
         lines = [
             f"seed {seed}: {_told(cause)}",
             *(f"The server logged: {fault}" for fault in faults),
-            f"Repeat it with: just soak --seed {seed} --runs 1",
+            f"Repeat it with: just soak --seed {seed} --runs 1 (and --nodes, if it was of them)",
         ]
         super().__init__("\n".join(lines))
 
@@ -80,13 +82,23 @@ async def soak(first: int, runs: int, folder: Path, tell: bool = False) -> Summa
         life = folder / str(start)
         life.mkdir()
         with MarkedUpstream() as upstream:
-            await _life(seeds, World(life, upstream), summary, tell)
+            await _life(list(map(plan_of, seeds)), World(life, upstream), summary, tell)
     return summary
 
 
-async def _life(seeds: range, world: World, summary: Summary, tell: bool) -> None:
-    calm = iter([plan for plan in map(plan_of, seeds) if plan.fault is None])
-    stormy = iter([plan for plan in map(plan_of, seeds) if plan.fault is not None])
+async def soak_nodes(first: int, runs: int, folder: Path, tell: bool = False) -> Summary:
+    """The same against several nodes on one PostgreSQL and one Valkey."""
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+    summary = Summary()
+    plans = [stormy_plan_of(seed, NODES, LEASE) for seed in range(first, first + runs)]
+    with postgres_server() as postgres, own_valkey_server() as valkey, MarkedUpstream() as upstream:
+        await _life(plans, Nodes(folder, upstream, postgres, valkey), summary, tell)
+    return summary
+
+
+async def _life(plans: Sequence[Plan], world: World, summary: Summary, tell: bool) -> None:
+    calm = iter([plan for plan in plans if plan.fault is None])
+    stormy = iter([plan for plan in plans if plan.fault is not None])
 
     async def work(plans: Iterator[Plan]) -> None:
         for plan in plans:
@@ -109,11 +121,11 @@ async def _life(seeds: range, world: World, summary: Summary, tell: bool) -> Non
         invariants.check_addresses(world, await world.streams())
         if different := await world.differences_from_a_replay():
             raise FailedRunError(
-                seeds[0], BrokenPromiseError(f"views differ from a replay: {different}")
+                plans[0].seed, BrokenPromiseError(f"views differ from a replay: {different}")
             )
         for command in (("replay", "--check"), ("audit", "verify")):
             if doubts := world.doubts_of(*command):
-                raise FailedRunError(seeds[0], BrokenPromiseError(f"{command}: {doubts}"))
+                raise FailedRunError(plans[0].seed, BrokenPromiseError(f"{command}: {doubts}"))
 
 
 async def _run(plan: Plan, world: World) -> Report:
@@ -127,11 +139,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**9), help="the first one")
+    parser.add_argument("--nodes", action="store_true", help="several, on PostgreSQL and Valkey")
     given = parser.parse_args()
     print(f"soaking from seed {given.seed}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            print(asyncio.run(soak(given.seed, given.runs, Path(folder), tell=True)))
+            work = soak_nodes if given.nodes else soak
+            print(asyncio.run(work(given.seed, given.runs, Path(folder), tell=True)))
         except FailedRunError as failed:
             print(failed, file=sys.stderr)
             os._exit(1)

@@ -12,6 +12,7 @@ import aiohttp
 from application.ports import Recorded
 from infrastructure.event_store.store import SqlEventStore
 from infrastructure.system import SystemClock
+from tests.faults.plan import Fault, Storm
 from tests.projections.live_build import differing_tables, rebuild_in
 from tests.service import Service
 from tests.upstream import Upstream
@@ -99,6 +100,17 @@ class World:
         self.up.set()
         self._becoming_ready = asyncio.create_task(self._become_ready())
 
+    async def suffer(self, fault: Fault | Storm) -> None:
+        """Go down as planned, and come back."""
+        assert isinstance(fault, Fault)
+        await asyncio.sleep(fault.at)
+        await (self.kill() if fault.kind == "kill" else self.stop())
+        await self.start()
+        if fault.again is not None:
+            await asyncio.sleep(fault.again)
+            await self.kill()
+            await self.start()
+
     async def up_again(self) -> None:
         """Returns when the server listens, once it is seen to be down if it just went."""
         await asyncio.sleep(0.01)
@@ -127,13 +139,8 @@ class World:
             self._becoming_ready.cancel()
 
     async def _become_ready(self) -> None:
-        async with asyncio.timeout(READY_WITHIN), aiohttp.ClientSession() as client:
-            while not self.ready.is_set():
-                async with client.get(f"{self.url}/readyz") as answer:
-                    if answer.status == 200:
-                        self.ready.set()
-                        return
-                await asyncio.sleep(0.05)
+        await becomes_ready(self.url)
+        self.ready.set()
 
     # What the log holds
 
@@ -173,3 +180,13 @@ class World:
         for left in self.data_dir.glob("replayed.db*"):
             left.unlink()
         return different
+
+
+async def becomes_ready(url: str) -> None:
+    """Returns when a server says so itself."""
+    async with asyncio.timeout(READY_WITHIN), aiohttp.ClientSession() as client:
+        while True:
+            async with client.get(f"{url}/readyz") as answer:
+                if answer.status == 200:
+                    return
+            await asyncio.sleep(0.05)

@@ -28,15 +28,31 @@ except RuntimeError:
 """
 
 
-def test_records_of_all_kinds_are_json_without_secrets_or_locals() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+LEVELS = """
+import logging, structlog
+from infrastructure.observability import configure_logging
+configure_logging(*{arguments})
+logging.getLogger("sqlalchemy").debug("of a library")
+for name in ("infrastructure.observer", "dabir"):
+    log = structlog.get_logger(name)
+    structlog.contextvars.bind_contextvars(request="17")
+    log.debug("detail"), log.info("news"), log.warning("trouble")
+"""
+
+
+def run(program: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", program],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
+
+
+def test_records_of_all_kinds_are_json_without_secrets_or_locals() -> None:
+    done = run(PROGRAM)
     hello, access, failed = (json.loads(line) for line in done.stderr.splitlines())
     assert done.stdout == ""
     assert (hello["event"], hello["count"], hello["logger"]) == ("hello", 3, "early")
@@ -60,3 +76,23 @@ def test_records_of_all_kinds_are_json_without_secrets_or_locals() -> None:
 )
 def test_query_strings_and_bearer_tokens_are_redacted(text: str, shown: str) -> None:
     assert redacted(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [("debug", ["detail", "news", "trouble"]), ("info", ["news", "trouble"]),
+     ("warning", ["trouble"]), ("error", [])],
+)  # fmt: skip
+def test_the_level_is_that_of_our_own_lines(level: str, told: list[str]) -> None:
+    done = run(LEVELS.replace("{arguments}", repr((level, "json"))))
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["event"] for line in lines] == 2 * told
+    assert all(line["request"] == "17" for line in lines)
+
+
+def test_people_get_lines_where_they_ask_for_them() -> None:
+    done = run(LEVELS.replace("{arguments}", repr(("info", "console"))))
+    first = done.stderr.splitlines()[0]
+    assert "news" in first
+    assert "request" in first
+    assert not first.startswith("{")

@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from infrastructure.observability import Metrics
+from infrastructure.metrics import Metrics
 
 
 def values(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -26,7 +26,7 @@ def test_what_happened_is_counted() -> None:
     metrics.reply_started()
     metrics.reply_ended("failed", "PROVIDER_TIMEOUT")
     metrics.first_token_arrived(0.2)
-    metrics.batch_appended(3, 0.004)
+    metrics.batch_appended(3, 0.004, waited=0.001, reached=True)
     metrics.upstream_called("smollm2", "answered")
     seen = values(metrics)
     assert seen["dabir_http_requests_total", ("/api/v1/messages/send", "200")] == 2

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TypeVar, cast
 from uuid import UUID, uuid4
 
@@ -14,9 +13,10 @@ from application.ports import Meta, Recorded
 from domain.chat import Chat, MessageUsage, Parameters
 from domain.usage import Consumption, Price, Quote, Usage
 from infrastructure.projections.all_views import VIEWS
-from infrastructure.projections.generation import Generation, open_generation
+from infrastructure.projections.generation import Generation
 from infrastructure.projections.projector import Projector
 from infrastructure.projections.view import ViewOf
+from tests.projections.places import Place, opened
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ USAGE = MessageUsage(10, 5, 20_000, "USD", False, "test")
 
 
 class Given:
-    """A set of views on a file, and the log they follow, which lives only in memory."""
+    """A set of views, and the log they follow, which lives only in memory."""
 
     def __init__(self, generation: Generation, views: tuple[ViewOf, ...]) -> None:
         self.generation = generation
@@ -144,8 +144,8 @@ class Given:
 
 
 @contextmanager
-def given_views(path: Path, views: tuple[ViewOf, ...] = VIEWS) -> Iterator[Given]:
-    generation = open_generation(path, "a-log", 2**62)
+def given_views(place: Place, views: tuple[ViewOf, ...] = VIEWS) -> Iterator[Given]:
+    generation = opened(place, "a-log")
     try:
         yield Given(generation, views)
     finally:

@@ -25,7 +25,8 @@ from infrastructure.projections.filling import Filling
 from infrastructure.projections.views import SqlViews
 from tests.projections.given import NOW
 from tests.projections.history import History
-from tests.projections.live_build import differing_tables, rebuild_in
+from tests.projections.live_build import rebuild_in
+from tests.projections.places import Home, differing_tables, in_folder
 from tests.projections.test_views import PATIENCE, append, opened_log, play
 
 ROOT = Path(__file__).parents[2]
@@ -44,8 +45,8 @@ def head_of(folder: Path) -> int:
 def ignored(position: int) -> None: ...
 
 
-def lived(folder: Path, seed: int, steps: int = 400) -> None:
-    """A history on a log, and its live views in `views-1.db`."""
+def lived(home: Home | Path, seed: int, steps: int = 400) -> None:
+    """A history on a log, and its live views as generation 1."""
     history = History(seed)
 
     async def scenario(store: SqlEventStore, views: SqlViews) -> None:
@@ -56,7 +57,7 @@ def lived(folder: Path, seed: int, steps: int = 400) -> None:
         await views.wait(position, PATIENCE)
         assert views.set_aside == 0
 
-    play(folder, scenario)
+    play(in_folder(home) if isinstance(home, Path) else home, scenario)
 
 
 @pytest.mark.parametrize("batch", [1, 7, 10_000])
@@ -86,7 +87,7 @@ def test_a_set_is_filled_to_the_very_position(tmp_path: Path) -> None:
     filling_of(tmp_path).run(until, ignored)
 
     async def by_the_live_code() -> None:
-        async with opened_log(tmp_path) as store:
+        async with opened_log(in_folder(tmp_path)) as store:
             assert await rebuild_in(tmp_path / "views-60.db", store, until) == until
 
     asyncio.run(by_the_live_code())
@@ -202,7 +203,7 @@ def test_a_poison_event_stops_a_filling_and_is_named(tmp_path: Path) -> None:
         await views.wait(position, PATIENCE)
         assert views.set_aside == 1
 
-    play(tmp_path, scenario)
+    play(in_folder(tmp_path), scenario)
     with pytest.raises(EventNotApplied) as raised:
         filling_of(tmp_path).run(head_of(tmp_path), ignored)
     stopped = raised.value

@@ -1,13 +1,12 @@
 """Batches: all or nothing, each event once, and what happens to an event no view can apply."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from eventsourcing.domain import Aggregate
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from application.ports import Recorded
 from application.queries import ListChats, ListMessages
@@ -17,10 +16,11 @@ from infrastructure.projections import chat_list, message_queries, search
 from infrastructure.projections.all_views import VIEWS
 from infrastructure.projections.checkpoint import PositionMoved
 from infrastructure.projections.projector import PoisonEvent, Projector
+from infrastructure.projections.search_words import Entry
 from infrastructure.projections.view import Handlers, Storage
 from tests.projections.given import Given, given_views
 from tests.projections.history import History
-from tests.projections.live_build import differing_tables
+from tests.projections.places import Place, beside, differing_tables
 
 EVENTS = [
     event
@@ -117,7 +117,7 @@ def test_an_engine_that_fails_skips_nothing(given: Given) -> None:
     batch = given.record(chat)
     with given.generation.writing.begin() as connection:
         connection.execute(text("ALTER TABLE texts RENAME TO away"))
-    with pytest.raises(OperationalError):
+    with pytest.raises(DBAPIError):
         given.projector.apply(batch)
     assert given.rows("messages") == 0
     with given.generation.writing.begin() as connection:
@@ -156,21 +156,21 @@ class Crashing:
 
 
 def test_a_crash_between_or_within_batches_loses_and_repeats_nothing(
-    given: Given, tmp_path: Path
+    given: Given, place: Place
 ) -> None:
     log = recorded_history(given, seed=1, steps=40)
     for cut in range(1, len(log) - 8, 10):
-        path = tmp_path / f"views-{cut + 1}.db"
-        with given_views(path) as first:
+        other = beside(place, str(cut + 1))
+        with given_views(other) as first:
             first.projector.apply(log[:cut])
             crashing = Projector(first.generation.writing, (*VIEWS, Crashing))
             crashing.load()
             with pytest.raises(SystemExit):
                 crashing.apply(log[cut : cut + 8])
-        with given_views(path) as second:
+        with given_views(other) as second:
             assert second.projector.position == cut
             second.projector.apply(log[cut:])
-        assert differing_tables(given.generation.path, path) == []
+        assert differing_tables(place, other) == []
 
 
 def recorded_history(given: Given, seed: int, steps: int) -> list[Recorded]:
@@ -181,24 +181,24 @@ def recorded_history(given: Given, seed: int, steps: int) -> list[Recorded]:
     return given.log
 
 
-def test_sets_that_differ_are_told_apart_by_table(given: Given, tmp_path: Path) -> None:
+def test_sets_that_differ_are_told_apart_by_table(given: Given, place: Place) -> None:
     log = recorded_history(given, seed=3, steps=20)
-    other = tmp_path / "views-2.db"
+    other = beside(place, "2")
     with given_views(other) as again:
         again.projector.apply(log)
-        assert differing_tables(given.generation.path, other) == []
+        assert differing_tables(place, other) == []
         with again.generation.writing.begin() as connection:
             connection.execute(text("UPDATE chats SET title = 'another'"))
-            search.add(connection, [search.Entry(99, uuid4().hex, "another")])
-    assert differing_tables(given.generation.path, other) == ["chats", "search"]
+            search.add(connection, [Entry(99, uuid4().hex, "another")])
+    assert differing_tables(place, other) == ["chats", "search"]
 
 
 @pytest.mark.parametrize("batch", [1, 7, 1000])
-def test_the_size_of_the_batches_does_not_matter(given: Given, tmp_path: Path, batch: int) -> None:
+def test_the_size_of_the_batches_does_not_matter(given: Given, place: Place, batch: int) -> None:
     log = recorded_history(given, seed=batch, steps=300)
-    other = tmp_path / "views-2.db"
+    other = beside(place, "2")
     with given_views(other) as again:
         for start in range(0, len(log), batch):
             again.projector.apply(log[start : start + batch])
         assert again.projector.set_aside == given.projector.set_aside == 0
-    assert differing_tables(given.generation.path, other) == []
+    assert differing_tables(place, other) == []

@@ -1,11 +1,9 @@
 """The views over a real log: fresh or refused, and the same however they came to be."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -20,7 +18,8 @@ from infrastructure.projections.generation import VIEWS_VERSION
 from infrastructure.projections.views import SqlViews
 from tests.projections.given import META, NOW
 from tests.projections.history import History
-from tests.projections.live_build import differing_tables, rebuild_in
+from tests.projections.live_build import rebuild_in
+from tests.projections.places import Home, differing_tables, execute
 
 PATIENCE = 30.0
 """Seconds; reached only where something is wrong."""
@@ -34,8 +33,8 @@ class Clock:
 
 
 @asynccontextmanager
-async def opened_log(folder: Path) -> AsyncIterator[SqlEventStore]:
-    store = await SqlEventStore.open(f"sqlite:///{folder / 'events.db'}", clock=Clock())
+async def opened_log(home: Home) -> AsyncIterator[SqlEventStore]:
+    store = await SqlEventStore.open(home.url, clock=Clock())
     try:
         yield store
     finally:
@@ -44,10 +43,10 @@ async def opened_log(folder: Path) -> AsyncIterator[SqlEventStore]:
 
 @asynccontextmanager
 async def opened_views(
-    folder: Path, store: SqlEventStore, timeout: float = PATIENCE
+    home: Home, store: SqlEventStore, timeout: float = PATIENCE
 ) -> AsyncIterator[SqlViews]:
     views = await SqlViews.open(
-        folder,
+        home.shelf,
         store,
         clock=Clock(),
         anon_limit=20,
@@ -64,11 +63,11 @@ async def opened_views(
 Scenario = Callable[[SqlEventStore, SqlViews], Awaitable[None]]
 
 
-def play(folder: Path, scenario: Scenario, timeout: float = PATIENCE) -> None:
+def play(home: Home, scenario: Scenario, timeout: float = PATIENCE) -> None:
     async def scene() -> None:
         async with (
-            opened_log(folder) as store,
-            opened_views(folder, store, timeout) as views,
+            opened_log(home) as store,
+            opened_views(home, store, timeout) as views,
         ):
             await scenario(store, views)
 
@@ -83,7 +82,7 @@ def new_chat(owner: UUID, title: str = "A title") -> Chat:
     return Chat.start(uuid4(), owner, title, None, NOW)
 
 
-def test_a_query_sees_what_this_node_has_appended_for_the_principal(tmp_path: Path) -> None:
+def test_a_query_sees_what_this_node_has_appended_for_the_principal(home: Home) -> None:
     async def scenario(store: SqlEventStore, views: SqlViews) -> None:
         owner = uuid4()
         for count in range(1, 30):
@@ -92,19 +91,19 @@ def test_a_query_sees_what_this_node_has_appended_for_the_principal(tmp_path: Pa
             assert page.total == count
             assert page.position >= position
 
-    play(tmp_path, scenario)
+    play(home, scenario)
 
 
-def test_a_query_is_as_fresh_as_the_position_the_client_has_seen(tmp_path: Path) -> None:
+def test_a_query_is_as_fresh_as_the_position_the_client_has_seen(home: Home) -> None:
     async def scenario(store: SqlEventStore, views: SqlViews) -> None:
         position = await append(store, new_chat(uuid4()))
         page = await views.list_chats(uuid4(), ListChats(min_position=position))
         assert page.position >= position
 
-    play(tmp_path, scenario)
+    play(home, scenario)
 
 
-def test_a_query_that_cannot_be_fresh_is_refused_never_stale(tmp_path: Path) -> None:
+def test_a_query_that_cannot_be_fresh_is_refused_never_stale(home: Home) -> None:
     async def scenario(store: SqlEventStore, views: SqlViews) -> None:
         owner, chat = uuid4(), new_chat(uuid4())
         beyond = await append(store, chat) + 1
@@ -121,10 +120,10 @@ def test_a_query_that_cannot_be_fresh_is_refused_never_stale(tmp_path: Path) -> 
             with pytest.raises(ViewsBehind):
                 await query
 
-    play(tmp_path, scenario, timeout=SHORT / 10)
+    play(home, scenario, timeout=SHORT / 10)
 
 
-def test_one_who_waits_is_woken_by_the_append(tmp_path: Path) -> None:
+def test_one_who_waits_is_woken_by_the_append(home: Home) -> None:
     async def scenario(store: SqlEventStore, views: SqlViews) -> None:
         waiting = asyncio.gather(*(views.wait(1, PATIENCE) for _ in range(10)))
         await asyncio.sleep(0)
@@ -133,10 +132,10 @@ def test_one_who_waits_is_woken_by_the_append(tmp_path: Path) -> None:
         assert views.position == 1
         assert await views.lag() == 0
 
-    play(tmp_path, scenario)
+    play(home, scenario)
 
 
-def test_a_query_that_is_cancelled_leaves_the_next_ones_alone(tmp_path: Path) -> None:
+def test_a_query_that_is_cancelled_leaves_the_next_ones_alone(home: Home) -> None:
     async def scenario(store: SqlEventStore, views: SqlViews) -> None:
         owner = uuid4()
         await append(store, new_chat(owner))
@@ -150,10 +149,10 @@ def test_a_query_that_is_cancelled_leaves_the_next_ones_alone(tmp_path: Path) ->
         await asyncio.wait([*cancelled, behind])
         assert (await views.list_chats(owner, ListChats())).total == 1
 
-    play(tmp_path, scenario)
+    play(home, scenario)
 
 
-def test_views_take_up_where_they_were(tmp_path: Path) -> None:
+def test_views_take_up_where_they_were(home: Home) -> None:
     owner = uuid4()
 
     async def first(store: SqlEventStore, views: SqlViews) -> None:
@@ -161,20 +160,20 @@ def test_views_take_up_where_they_were(tmp_path: Path) -> None:
         await views.wait(1, PATIENCE)
 
     async def between() -> None:
-        async with opened_log(tmp_path) as store:
+        async with opened_log(home) as store:
             await append(store, new_chat(owner))
 
     async def second(store: SqlEventStore, views: SqlViews) -> None:
         assert views.position == await store.head() == 2
         assert (await views.list_chats(owner, ListChats())).total == 2
 
-    play(tmp_path, first)
+    play(home, first)
     asyncio.run(between())
-    play(tmp_path, second)
-    assert [path.name for path in tmp_path.glob("views-*.db")] == ["views-1.db"]
+    play(home, second)
+    assert home.generations() == ["1"]
 
 
-def test_a_lost_file_is_built_anew_under_another_name(tmp_path: Path) -> None:
+def test_what_is_lost_is_built_anew_under_another_name(home: Home) -> None:
     owner = uuid4()
 
     async def first(store: SqlEventStore, _views: SqlViews) -> None:
@@ -184,39 +183,31 @@ def test_a_lost_file_is_built_anew_under_another_name(tmp_path: Path) -> None:
         assert (await views.list_chats(owner, ListChats())).total == 1
         assert await store.view_generations.live(VIEWS_VERSION) == "2"
 
-    play(tmp_path, first)
-    (tmp_path / "views-1.db").unlink()
-    (tmp_path / "views-1.db-wal").write_bytes(b"what a crash left")
-    play(tmp_path, second)
+    play(home, first)
+    home.shelf.remove("1")
+    if not home.shelf.shared:
+        (home.folder / "views-1.db-wal").write_bytes(b"what a crash left")
+    play(home, second)
 
 
-def test_views_of_another_log_are_never_shown(tmp_path: Path) -> None:
+def test_views_of_another_log_are_never_shown(home: Home) -> None:
     owner = uuid4()
 
     async def first(store: SqlEventStore, _views: SqlViews) -> None:
         await append(store, new_chat(owner))
 
     async def second(store: SqlEventStore, views: SqlViews) -> None:
-        assert views.position == 0
-        assert (await views.list_chats(owner, ListChats())).total == 0
+        assert await store.view_generations.live(VIEWS_VERSION) == "2"
+        (shown,) = (await views.list_chats(owner, ListChats())).chats
+        assert shown.title == "A title"
 
-    play(tmp_path, first)
-    for path in tmp_path.glob("events.db*"):
-        path.unlink()
-    other = sqlite3.connect(tmp_path / "views-1.db")
-    other.execute("UPDATE checkpoint SET log_id = 'another'")
-    other.commit()
-    other.close()
-
-    async def pointed_at() -> None:
-        async with opened_log(tmp_path) as store:
-            await store.view_generations.point_at(VIEWS_VERSION, "1")
-
-    asyncio.run(pointed_at())
-    play(tmp_path, second)
+    play(home, first)
+    execute(home.place("1"), "UPDATE chats SET title = 'of another log'")
+    execute(home.place("1"), "UPDATE checkpoint SET log_id = 'another'")
+    play(home, second)
 
 
-def test_views_that_are_ahead_of_the_log_are_never_shown(tmp_path: Path) -> None:
+def test_views_that_are_ahead_of_the_log_are_never_shown(home: Home) -> None:
     """As after the log's folder was restored from an older copy."""
 
     async def first(store: SqlEventStore, _views: SqlViews) -> None:
@@ -226,37 +217,32 @@ def test_views_that_are_ahead_of_the_log_are_never_shown(tmp_path: Path) -> None
         assert views.position == 1
         assert await store.view_generations.live(VIEWS_VERSION) == "2"
 
-    play(tmp_path, first)
-    ahead = sqlite3.connect(tmp_path / "views-1.db")
-    ahead.execute("UPDATE checkpoint SET position = 7")
-    ahead.commit()
-    ahead.close()
-    play(tmp_path, second)
+    play(home, first)
+    execute(home.place("1"), "UPDATE checkpoint SET position = 7")
+    play(home, second)
 
 
-def test_the_runner_goes_on_when_its_engine_does(tmp_path: Path) -> None:
+def test_the_runner_goes_on_when_its_engine_does(home: Home) -> None:
     async def scenario(store: SqlEventStore, views: SqlViews) -> None:
         owner = uuid4()
-        other = sqlite3.connect(tmp_path / "views-1.db", isolation_level=None)
-        other.execute("ALTER TABLE chats RENAME TO away")
+        execute(home.place("1"), "ALTER TABLE chats RENAME TO away")
         position = await append(store, new_chat(owner))
         with pytest.raises(ViewsBehind):
             await views.list_chats(owner, ListChats())
         assert views.failures > 0
         assert await views.lag() == position
-        other.execute("ALTER TABLE away RENAME TO chats")
-        other.close()
+        execute(home.place("1"), "ALTER TABLE away RENAME TO chats")
         await views.wait(position, PATIENCE)
         assert (await views.list_chats(owner, ListChats())).total == 1
         assert views.set_aside == 0
 
-    play(tmp_path, scenario, timeout=SHORT)
+    play(home, scenario, timeout=SHORT)
 
 
-def test_two_processes_on_one_file_apply_each_event_once(tmp_path: Path) -> None:
+def test_two_processes_on_one_set_apply_each_event_once(home: Home) -> None:
     async def scenario(store: SqlEventStore, views: SqlViews) -> None:
         owner = uuid4()
-        async with opened_views(tmp_path, store) as others:
+        async with opened_views(home, store) as others:
             for _ in range(20):
                 position = await append(store, new_chat(owner))
             await views.wait(position, PATIENCE)
@@ -264,11 +250,11 @@ def test_two_processes_on_one_file_apply_each_event_once(tmp_path: Path) -> None
             assert (await others.list_chats(owner, ListChats())).total == 20
             assert views.set_aside == others.set_aside == 0
 
-    play(tmp_path, scenario)
+    play(home, scenario)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_rebuilt_equals_live_and_both_say_what_the_aggregates_do(tmp_path: Path, seed: int) -> None:
+def test_rebuilt_equals_live_and_both_say_what_the_aggregates_do(home: Home, seed: int) -> None:
     history = History(seed)
 
     async def scenario(store: SqlEventStore, views: SqlViews) -> None:
@@ -279,9 +265,9 @@ def test_rebuilt_equals_live_and_both_say_what_the_aggregates_do(tmp_path: Path,
             if step % 50 == 0:
                 await views.wait(position, PATIENCE)
         await views.wait(position, PATIENCE)
-        again = tmp_path / "views-99.db"
+        again = home.place("99")
         assert await rebuild_in(again, store) == position
-        assert differing_tables(tmp_path / "views-1.db", again) == []
+        assert differing_tables(home.place("1"), again) == []
         assert views.set_aside == 0
         for chat in history.chats:
             await compare_chat(views, chat)
@@ -297,7 +283,7 @@ def test_rebuilt_equals_live_and_both_say_what_the_aggregates_do(tmp_path: Path,
                 if chat.state.owner == owner and not (chat.state.deleted or chat.state.archived)
             }
 
-    play(tmp_path, scenario)
+    play(home, scenario)
 
 
 async def compare_chat(views: SqlViews, chat: Chat) -> None:
@@ -337,10 +323,10 @@ async def compare_account(views: SqlViews, account: Usage) -> None:
         assert row.used == (account.state.allowance_used if window else 0)
 
 
-def test_sql_views_is_the_port(tmp_path: Path) -> None:
+def test_sql_views_is_the_port(home: Home) -> None:
     async def scenario(_store: SqlEventStore, views: SqlViews) -> None:
         port: Views = views
         usage = await port.usage(Principal(uuid4(), "user", "a"), UsageInfo().min_position)
         assert usage.position == 0
 
-    play(tmp_path, scenario)
+    play(home, scenario)

@@ -226,21 +226,32 @@ def test_settings_that_contradict_each_other_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("setting", "words"),
+    ("setting", "address"),
     [
-        ("database_url", "SQLite"),
-        ("valkey_url", "one node"),
+        ("database_url", "mysql://somebody:hunter2@db/dabir"),
+        ("database_url", "postgresql://"),
+        ("valkey_url", "http://:hunter2@cache:6379"),
+        ("valkey_url", "valkey://"),
     ],
 )
-def test_what_this_release_cannot_do_yet_is_refused_not_ignored(
-    setting: str, words: str, monkeypatch: pytest.MonkeyPatch
+def test_an_address_of_something_else_is_refused_and_not_repeated(
+    setting: str, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variable = f"DABIR_{setting.upper()}"
-    monkeypatch.setenv(variable, "postgresql://somebody:hunter2@db/dabir")
-    complaint = complaint_of()
-    assert complaint.startswith(f"{variable}: ")
-    assert words in complaint
+    monkeypatch.setenv(variable, address)
+    complaint = complaint_of(secret=LONG)
+    assert complaint.startswith(f"{variable} must be an address")
     assert "hunter2" not in complaint
+
+
+def test_nodes_on_one_database_need_one_secret() -> None:
+    url = "postgres://somebody:hunter2@db/dabir"
+    complaint = complaint_of(database_url=url)
+    assert "needs DABIR_SECRET beside it" in complaint
+    assert "hunter2" not in complaint
+    settings = Settings(database_url=url, secret=LONG)
+    assert settings.postgres_url == "postgresql://somebody:hunter2@db/dabir"
+    assert "hunter2" not in repr(settings)
 
 
 def test_each_algorithm_fits_its_source() -> None:

@@ -44,6 +44,7 @@ from infrastructure.identity import TokenIdentity
 from infrastructure.identity_keys import SecretKey
 from infrastructure.identity_tokens import TokenVerifier
 from infrastructure.live_replies.memory import MemoryLiveReplies
+from infrastructure.projections.shelf import generations_of
 from infrastructure.projections.views import SqlViews
 from infrastructure.rate_limits import UNLIMITED
 from infrastructure.settings import AnonymousPolicy
@@ -140,7 +141,13 @@ class Notebook:
 
     def first_token(self, started: StartedReply, seconds: float) -> None: ...
 
+    def next_token(self, seconds: float) -> None: ...
+
     def reply_ended(self, started: StartedReply, outcome: str, cause: str | None) -> None: ...
+
+    def refused(self, where: str, code: str) -> None: ...
+
+    def socket_answered(self, request: str, seconds: float) -> None: ...
 
     def socket_connected(self) -> None:
         self.sockets += 1
@@ -241,7 +248,7 @@ async def _compose(
     node.store = store = await SqlEventStore.open(f"sqlite:///{folder}/events.db", clock=clock)
     closing.push_async_callback(store.close)
     node.views = views = await SqlViews.open(
-        folder,
+        generations_of(folder),
         store,
         clock=clock,
         anon_limit=terms.anonymous_limit,
