@@ -175,7 +175,7 @@ async def compose(
     from infrastructure.event_store.store import SqlEventStore
     from infrastructure.identity import TokenIdentity
     from infrastructure.language_model.gateway import LitellmGateway
-    from infrastructure.live_replies.memory import MemoryLiveReplies
+    from infrastructure.live_replies.shared import SharedLiveReplies
     from infrastructure.metrics import Metrics
     from infrastructure.observer import NodeObserver
     from infrastructure.projections.shelf import generations_of
@@ -239,7 +239,8 @@ async def compose(
         currency=terms.currency,
     )
     closing.push_async_callback(views.close)
-    limits = CountedRates.configured(settings)
+    limits = CountedRates.configured(settings, store.log_id)
+    closing.push_async_callback(limits.aclose)
     identity = TokenIdentity.configured(
         settings, principals=store.principals, secret=secret, clock=clock, limits=limits
     )
@@ -254,11 +255,20 @@ async def compose(
 
     turns = Turns(store, ids, secret, tracer)
     accounts = Accounts(store, catalogue, terms, secret)
-    live = MemoryLiveReplies()
     # On SQLite the lock on the folder proves that an earlier holder is gone: under the same id, the
     # new epoch ends its replies. On PostgreSQL each start is a node of its own.
     node_id = UUID(store.log_id) if settings.postgres_url is None else uuid4()
     lease = NodeLease(store.leases, node_id, settings.lease, observer, lambda: replies.lose_all())
+    live = SharedLiveReplies(
+        store.log_id,
+        node_id,
+        store.find_open_reply,
+        lease,
+        lambda: replies.lose_all(),
+        observer,
+        settings.valkey_url.get_secret_value() if settings.valkey_url else None,
+    )
+    closing.push_async_callback(live.aclose)
     endings = ReplyEndings(store, turns, gateway, catalogue, clock, lease)
     pace = Pace()
     replies = Replies(gateway, live, endings, observer, tracer, pace)
@@ -275,7 +285,15 @@ async def compose(
     store.when_gone(lambda chat_id: replies.cut_in(chat_id, "deleted"))
     store.when_stopped(lambda reply_id: replies.cut(reply_id, "stopped"))
     recovery = Recovery(
-        store, turns, gateway, clock, observer, replies.owns, replies.abandoned, node_id
+        store,
+        turns,
+        gateway,
+        clock,
+        observer,
+        replies.owns,
+        replies.abandoned,
+        node_id,
+        live.reaped,
     )
     await lease.take()
     closing.push_async_callback(lease.give_up)
@@ -353,7 +371,7 @@ async def compose(
         usage_commands=usage_commands,
         views=views,
         checks=checks,
-        notices={"set_aside": lambda: views.set_aside},
+        notices={"set_aside": lambda: views.set_aside, "live_text": live.state},
         metrics=metrics.render,
     )
     metrics.watch_views(lag, lambda: views.set_aside, lambda: views.keeps_up)
@@ -361,10 +379,11 @@ async def compose(
     views.when_applied(observer.views_applied)
 
     def oldest_hold() -> float:
-        started = [live.started.started_at for live in replies.live()]
+        started = [reply.started.started_at for reply in replies.live()]
         return (clock.now() - min(started)).total_seconds() if started else 0.0
 
     metrics.watch_holds(lambda: replies.under_way, oldest_hold, lambda: recovery.orphans)
+    metrics.watch_live_store(lambda: live.answers)
     metrics.watch_unsealed(lambda: max(0, store.known_head - sealing.sealed))
     app = Litestar(
         [sockets.mount, messages, *others],
@@ -393,6 +412,7 @@ async def compose(
     node.beside = {
         "lease": lease.keep,
         "checkpoints": checkpoints.keep,
+        "live text": live.run,
         "reaper": recovery.keep_reaping,
         "pushes": sockets.run,
         "sealer": sealing.keep,

@@ -15,14 +15,14 @@ from domain.usage import Consumption, Usage
 
 REAP_INTERVAL = 1.0
 RETRY_AFTER = 60.0
-"""Seconds until a reply that could not be ended is tried again."""
+"""Seconds, at most, until a reply that could not be ended is tried again."""
 
 
 class Recovery:
     """Ends the replies of nodes that are gone.
 
     `owned` tells whether this node is answering a reply right now, `abandoned` what it held of one
-    that it lost with its lease.
+    that it lost with its lease; `reaped` is told of each that was ended.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class Recovery:
         owned: Callable[[UUID], bool],
         abandoned: Callable[[UUID], LiveReply | None],
         node: UUID,
+        reaped: Callable[[OpenReplyRow], None],
     ) -> None:
         self._store = store
         self._turns = turns
@@ -44,7 +45,9 @@ class Recovery:
         self._owned = owned
         self._abandoned = abandoned
         self._node = node
-        self._not_before: dict[UUID, float] = {}
+        self._reaped = reaped
+        self._later: dict[UUID, tuple[float, float]] = {}
+        """Of those that could not be ended: when to try again, and how long that was put off."""
         self.orphans = 0
         """How many replies had lost their node when this one last looked."""
 
@@ -63,15 +66,19 @@ class Recovery:
         rows = await self._store.open_replies(self._node)
         orphans = [row for row in rows if not self._owned(row.reply_id)]
         self.orphans = len(orphans)
+        self._later = {row.reply_id: self._later.get(row.reply_id, (0.0, 0.0)) for row in orphans}
         for row in orphans:
-            if now < self._not_before.get(row.reply_id, 0.0):
+            not_before, delay = self._later[row.reply_id]
+            if now < not_before:
                 continue
             try:
                 await self._interrupt(row)
+                self._reaped(row)
             except VersionConflict:
                 continue  # somebody else ends it, or the next round does
             except Exception as error:  # noqa: BLE001 - a supervisor: one must not keep the others
-                self._not_before[row.reply_id] = now + RETRY_AFTER
+                delay = min(RETRY_AFTER, max(REAP_INTERVAL, 2 * delay))
+                self._later[row.reply_id] = (now + delay, delay)
                 self._observer.fault("reaper", error, row.reply_id)
 
     async def _interrupt(self, row: OpenReplyRow) -> None:

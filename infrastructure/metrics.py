@@ -76,6 +76,8 @@ class Metrics:
         self._upstream = self._counter(
             "upstream_calls", "Calls to model providers, by model and outcome", "model", "outcome"
         )
+        self._readiness = _Readiness()
+        self._registry.register(self._readiness)
         self._database.set(1)
         self._live_store.set(1)
 
@@ -165,7 +167,7 @@ class Metrics:
 
     def watch_readiness(self, checks: Mapping[str, Callable[[], str | None]]) -> None:
         """`checks` by name, as `/readyz` asks them: each says what is wrong, or None."""
-        self._registry.register(_Readiness(checks))
+        self._readiness.checks = checks
 
     def render(self) -> bytes:
         """Everything in Prometheus' text format, `METRICS_TYPE`."""
@@ -183,13 +185,13 @@ class Metrics:
 
 
 class _Readiness(Collector):
-    def __init__(self, checks: Mapping[str, Callable[[], str | None]]) -> None:
-        self._checks = checks
+    def __init__(self) -> None:
+        self.checks: Mapping[str, Callable[[], str | None]] = {}
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         unready = GaugeMetricFamily(
             "dabir_unready", "Whether a reason keeps requests away", labels=["reason"]
         )
-        for name, check in self._checks.items():
+        for name, check in self.checks.items():
             unready.add_metric([name], 0.0 if check() is None else 1.0)
         yield unready

@@ -8,13 +8,17 @@ import socket
 import threading
 import time
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import Pool
 
 if TYPE_CHECKING:
+    import psycopg
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 DRIVER = "postgresql+psycopg"
@@ -98,6 +102,27 @@ def reader_engine(url: URL, *, schema: str | None = None, patient: bool = False)
     if not patient:
         _impatience.watch(engine.pool)
     return engine
+
+
+@contextmanager
+def driver_of(connection: Connection) -> "Iterator[psycopg.Connection]":
+    """The driver's own connection, in the transaction that SQLAlchemy has begun.
+
+    What it raises comes as SQLAlchemy's errors, and one that is lost is not used again.
+    """
+    import psycopg
+
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    try:
+        yield driver
+    except psycopg.Error as error:
+        gone = driver.closed
+        if gone:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            None, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=gone
+        ) from error
 
 
 def lock_number(name: str) -> int:

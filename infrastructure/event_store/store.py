@@ -27,7 +27,7 @@ from domain.chat import Chat
 from domain.usage import Usage
 from infrastructure.database import is_postgres, reader_engine, sync_writer_engine
 from infrastructure.event_store.aggregate_cache import AggregateCache
-from infrastructure.event_store.batch import CommandRow, StreamWrite, Write
+from infrastructure.event_store.batch_tables import CommandRow, StreamWrite, Write
 from infrastructure.event_store.codec import Codec, codec_of, encode_meta
 from infrastructure.event_store.encryption import Vault
 from infrastructure.event_store.lease_time import ClockTime, DatabaseTime, LeaseTime

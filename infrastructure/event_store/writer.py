@@ -19,11 +19,12 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from application.ports import Clock
 from infrastructure.database import is_gone
-from infrastructure.event_store.batch import Refused, Write, commit_batch, is_committed
+from infrastructure.event_store.batch import Refused, commit_batch, is_committed
+from infrastructure.event_store.batch_tables import Write
 from infrastructure.event_store.lease_time import LeaseTime
 
 MAX_BATCH = 256
@@ -45,7 +46,7 @@ class WrittenBatch(msgspec.Struct, frozen=True):
     began: float
     ended: float
     reached: bool
-    """False where the database was not to be had."""
+    """False where the database was away, or could not write."""
 
 
 Observe: TypeAlias = Callable[[WrittenBatch], None]
@@ -245,7 +246,14 @@ def _written(batch: list[_Task], outcomes: _Outcomes, began: float) -> WrittenBa
         ],
         began=began,
         ended=monotonic(),
-        reached=not any(isinstance(each, Exception) and is_gone(each) for _, each in outcomes),
+        reached=not any(_failed_outside(each) for _, each in outcomes),
+    )
+
+
+def _failed_outside(outcome: object) -> bool:
+    """The database is away, or cannot write: no space, a broken disk, a lock that never comes."""
+    return isinstance(outcome, OperationalError | InterfaceError) or (
+        isinstance(outcome, Exception) and is_gone(outcome)
     )
 
 

@@ -49,7 +49,7 @@ class RemoteReply(GrowingText):
     def heard(self, payload: bytes) -> None:
         """Take what is new of a message; what it leaves out before that is asked for."""
         told = decode_told(payload)
-        if self.ended:
+        if self.ended or told.owner != self.owner:
             return
         self.answered = True
         if told.text_offset > len(self.text) or told.reasoning_offset > len(self.reasoning):

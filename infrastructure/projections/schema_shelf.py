@@ -197,7 +197,7 @@ class SchemaShelf:
         with self._snapshot_of(schemas.name_of(name)) as live:
             position: int = live.scalars(checkpoint.position_now).one()
             with self._connected() as connection:
-                lock = postgres.lock_number(rebuilt)
+                lock = _verifying(rebuilt)
                 connection.scalar(select(func.pg_try_advisory_lock(lock)))
                 try:
                     self._fill(rebuilt, reading, codec, position, told)
@@ -211,7 +211,7 @@ class SchemaShelf:
         """Those under way hold a lock by their schema's name."""
         with self._connected() as connection:
             for schema in schemas.with_prefix(connection, VERIFYING):
-                lock = postgres.lock_number(schema)
+                lock = _verifying(schema)
                 if connection.scalar(select(func.pg_try_advisory_lock(lock))):
                     self._drop(schema)
                     connection.scalar(select(func.pg_advisory_unlock(lock)))
@@ -279,3 +279,8 @@ class SchemaShelf:
 
 _WRITING = f"views of version {VIEWS_VERSION}"
 _BUILDING = postgres.lock_number(f"building views of version {VIEWS_VERSION}")
+
+
+def _verifying(schema: str) -> int:
+    """The lock of whoever compares a schema, for as long as it does."""
+    return postgres.lock_number(f"verifying {schema}")

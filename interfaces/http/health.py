@@ -12,13 +12,13 @@ _UNCACHED = {"cache-control": "no-store"}
 
 def health_routes(
     checks: Mapping[str, Callable[[], str | None]],
-    notices: Mapping[str, Callable[[], int]],
+    notices: Mapping[str, Callable[[], int | str | None]],
     metrics: Callable[[], bytes],
 ) -> list[HTTPRouteHandler]:
     """`checks` by name: each returns at once, None when all is well, else the reason.
 
-    `notices` are counts of what somebody should look at, though requests may be sent: shown above
-    zero. `metrics` renders everything in Prometheus' text format.
+    `notices` are counts, or words, of what somebody should look at, though requests may be sent:
+    shown unless there is nothing. `metrics` renders everything in Prometheus' text format.
     """
 
     @get("/healthz", tags=["operations"], summary="Whether the process is alive")
@@ -32,7 +32,7 @@ def health_routes(
         if reasons:
             body: dict[str, Any] = {"status": "unavailable", "reasons": reasons}
             return Response(body, status_code=503, headers=_UNCACHED)
-        noticed = {name: count for name, notice in notices.items() if (count := notice())}
+        noticed = {name: found for name, notice in notices.items() if (found := notice())}
         return Response({"status": "ready", **noticed}, headers=_UNCACHED)
 
     @get("/metrics", tags=["operations"], summary="Figures for Prometheus")

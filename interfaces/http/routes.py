@@ -22,7 +22,7 @@ def build_http_routes(
     usage_commands: UsageCommands,
     views: Views,
     checks: Mapping[str, Callable[[], str | None]],
-    notices: Mapping[str, Callable[[], int]],
+    notices: Mapping[str, Callable[[], int | str | None]],
     metrics: Callable[[], bytes],
 ) -> list[ControllerRouterHandler]:
     """`checks`, `notices` and `metrics` are those of `health_routes`."""

@@ -86,7 +86,7 @@ def test_a_batch_that_is_broken_before_its_commit_is_run_again(
     postgres: Postgres, database_url: str
 ) -> None:
     def watch(sent: bytes) -> None:
-        if armed and b"INSERT INTO events" in sent:
+        if armed and b'INSERT INTO "events"' in sent:
             armed.clear()
             wire.cut()
 

@@ -169,6 +169,20 @@ def test_a_failed_call_is_counted_by_its_model_and_cause(seen: Service, sub: str
     assert (failed["model"], failed["code"]) == ("paid", code)
 
 
+def test_a_call_that_a_stop_cuts_is_no_failure_of_the_model(
+    seen: Service, upstream: Upstream, sub: str
+) -> None:
+    figures = Figures(seen)
+    with sending(seen, bearer(sub), content="[[gate-cut]] hello", model="paid") as stream:
+        reply_id = named(stream.until("assistant_delta"), "assistant_typing").data["reply_id"]
+        url = f"{seen.url}/api/v1/messages/stop"
+        httpx.post(url, json={"reply_id": reply_id}, headers=bearer(sub))
+        stream.rest()
+    upstream.release("cut")
+    until(lambda: figures.grown("dabir_upstream_calls_total", model="paid", outcome="left") == 1)
+    assert figures.grown("dabir_replies_ended_total", outcome="stopped", code="") == 1
+
+
 def test_no_line_holds_contents_keys_tokens_or_names(seen: Service, sub: str) -> None:
     secret = token(sub)
     headers = {"authorization": f"Bearer {secret}", "idempotency-key": f"key-{CANARY}"}

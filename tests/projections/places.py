@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from infrastructure.database import sync_reader_engine, sync_writer_engine
 from infrastructure.projections import schemas
@@ -59,7 +59,7 @@ def execute(place: Place, statement: str) -> None:
 def differing_tables(one: Place, other: Place) -> list[str]:
     """Compare two sets row by row. Returns the tables that differ, the search index among them."""
     with ExitStack() as closing:
-        connections = []
+        connections: list[Connection] = []
         for place in (one, other):
             if isinstance(place, Path):
                 engine = sync_reader_engine(f"sqlite:///{place}")
@@ -67,7 +67,7 @@ def differing_tables(one: Place, other: Place) -> list[str]:
                 engine = sync_reader_engine(place.url, schema=place.name)
             closing.callback(engine.dispose)
             connections.append(closing.enter_context(engine.begin()))
-        _, differences = compare(*connections)
+        _, differences = compare(connections[0], connections[1])
     return [difference.table for difference in differences]
 
 

@@ -94,6 +94,28 @@ def test_nothing_that_is_typed_is_syntax(given: Given, query: str) -> None:
     assert hits(given, chat, query) == []
 
 
+def test_words_of_any_length_and_number_are_found(given: Given) -> None:
+    """Beyond what the index takes of a word, and of a text."""
+    chat = given.chat()
+    alike = ["x" * 3000 + "y", "x" * 3000 + "z"]
+    many = " ".join(f"word{n:06}" for n in range(60_000)) + " needle in the end"
+    for content in (*alike, many):
+        given.sent(chat, content)
+    assert hits(given, chat, alike[0]) == [alike[0]]
+    assert hits(given, chat, "x" * 2999) == alike[::-1]
+    assert hits(given, chat, "word000007 need") == [many]
+    assert hits(given, chat, "word000007 nowhere") == []
+
+
+def test_a_phrase_is_found_in_its_order_only(given: Given) -> None:
+    chat = given.chat()
+    given.sent(chat, "the-art of state")
+    given.sent(chat, "作写")
+    assert hits(given, chat, "art-of") == ["the-art of state"]
+    assert not hits(given, chat, "state-of")
+    assert not hits(given, chat, "写作")
+
+
 def test_a_query_without_a_word_finds_nothing(given: Given) -> None:
     chat = given.chat()
     given.sent(chat, "!!! wow !!!")

@@ -146,6 +146,12 @@ WRONG: list[tuple[str, Any]] = [
     ("audit_checkpoints", " "),
     ("audit_checkpoints", "https://"),
     ("audit_checkpoints", "https://somebody:password@audit.example/"),
+    ("log_format", "xml"),
+    ("log_level", "INFO"),
+    ("otel_endpoint", "localhost:4318"),
+    ("otel_endpoint", "https://somebody:password@collector.example/"),
+    ("otel_ratio", "2"),
+    ("otel_ratio", "nan"),
 ]
 
 
