@@ -344,6 +344,8 @@ async def compose(
         limits=limits,
         open_sockets=OpenConnections(settings.open_sockets, settings.address_open_sockets),
         tracer=tracer,
+        # Each poll may reach another worker, which would not know the client.
+        polling=settings.workers == 1,
     )
     messages = message_router(
         MessageRoutes(

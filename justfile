@@ -42,8 +42,9 @@ soak *args: (_install "dev")
 
 # Resolve the versions anew and pin them with hashes
 lock *args:
-    uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-annotate --quiet --python-version 3.11 --extra local --group build {{args}} -o requirements/serve.txt
+    uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-annotate --quiet --python-version 3.11 --extra local --extra postgres --extra valkey --group build {{args}} -o requirements/serve.txt
     uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-annotate --quiet --python-version 3.11 --all-extras --group dev --constraint requirements/serve.txt {{args}} -o requirements/dev.txt
+    uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-annotate --quiet --python-version 3.11 --extra postgres --extra valkey --extra otel --group build --constraint requirements/dev.txt {{args}} -o requirements/nodes.txt
 
 # Hashes are required; the project itself is linked, not copied.
 [private]

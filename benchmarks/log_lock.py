@@ -74,8 +74,12 @@ async def write(url: str, committers: int, seconds: float) -> None:
 def measure(url: str, writers: int, seconds: float) -> None:
     command = [sys.executable, "-m", __spec__.name, "--child", url, "--seconds", str(seconds)]
     each = ["--committers", str(max(1, COMMITTERS // writers))]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    children: list[Any] = [subprocess.Popen([*command, *each], **pipes) for _ in range(writers)]
+    children: list[Any] = [
+        subprocess.Popen(
+            [*command, *each], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(writers)
+    ]
     for child in children:
         assert child.stdout.readline() == "ready\n"
     for child in children:

@@ -78,7 +78,12 @@ async def main(events: int) -> None:
         store = await SqlEventStore.open(f"sqlite:///{data_dir / 'events.db'}", clock=clock)
         owner = await fill(store, events)
         views = await SqlViews.open(
-            generations_of(data_dir), store, clock=clock, anon_limit=20, starting_balance=0, currency="USD"
+            generations_of(data_dir),
+            store,
+            clock=clock,
+            anon_limit=20,
+            starting_balance=0,
+            currency="USD",
         )
         await queried(views, owner)
         await views.close()

@@ -17,8 +17,14 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import Pool
 
-if TYPE_CHECKING:
+from application.errors import ConfigurationError
+
+try:
     import psycopg
+except ImportError:
+    raise ConfigurationError("PostgreSQL needs psycopg: pip install 'dabir[postgres]'.") from None
+
+if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 DRIVER = "postgresql+psycopg"
@@ -105,13 +111,11 @@ def reader_engine(url: URL, *, schema: str | None = None, patient: bool = False)
 
 
 @contextmanager
-def driver_of(connection: Connection) -> "Iterator[psycopg.Connection]":
+def driver_of(connection: Connection) -> Iterator[psycopg.Connection]:
     """The driver's own connection, in the transaction that SQLAlchemy has begun.
 
     What it raises comes as SQLAlchemy's errors, and one that is lost is not used again.
     """
-    import psycopg
-
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     try:

@@ -122,7 +122,8 @@ def _database_url(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     scheme, _, place = value.strip().partition("://")
-    if scheme not in ("postgresql", "postgres") or not place:
+    # A port that is no number raises, too.
+    if scheme not in ("postgresql", "postgres") or not place or urlsplit(value).port == 0:
         raise ValueError("not an address of PostgreSQL")
     return SecretStr(f"postgresql://{place}")
 

@@ -17,6 +17,10 @@ class LeaseTime(Protocol):
         """In microseconds since 1970, for use in one statement."""
         ...
 
+    def given(self) -> int | None:
+        """The same as a number; None where only the database knows it."""
+        ...
+
 
 class ClockTime:
     def __init__(self, clock: Clock) -> None:
@@ -25,8 +29,14 @@ class ClockTime:
     def now(self) -> ColumnElement[int]:
         return literal(micros(self._clock.now()), BigInteger().with_variant(Integer(), "sqlite"))
 
+    def given(self) -> int | None:
+        return micros(self._clock.now())
+
 
 class DatabaseTime:
     def now(self) -> ColumnElement[int]:
         # Not that of the transaction's start: the lock may have been waited for.
         return cast(func.extract("epoch", func.clock_timestamp()) * 1_000_000, BigInteger)
+
+    def given(self) -> int | None:
+        return None

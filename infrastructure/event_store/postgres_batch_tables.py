@@ -14,6 +14,7 @@ from psycopg import sql
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
+from application.ports import Lease
 from infrastructure.event_store.batch_tables import (
     Known,
     SqlBatchTables,
@@ -39,6 +40,10 @@ UNION ALL
 SELECT 'command', NULL, NULL, id FROM commands WHERE id = ANY(%(commands)b::bytea[])
 UNION ALL
 SELECT 'erased', principal, NULL, NULL FROM erasures WHERE principal = ANY(%(owners)b::uuid[])
+UNION ALL
+SELECT 'lease', node, epoch, NULL FROM leases WHERE node = ANY(%(nodes)b::uuid[])
+    AND expires_at
+        > coalesce(%(now)b::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
 """
 _GIVE = """
 UPDATE streams SET owner = given.owner
@@ -54,6 +59,8 @@ class PostgresBatchTables(SqlBatchTables):
             "streams": list(streams_of(writes)),
             "commands": commands_of(writes),
             "owners": list(owners_of(writes)),
+            "nodes": list(nodes_of(writes)),
+            "now": time.given(),
         }
         with driver_of(self._connection) as driver, driver.cursor(binary=True) as cursor:
             for kind, uuid, number, digest in cursor.execute(_READ, asked):
@@ -64,9 +71,10 @@ class PostgresBatchTables(SqlBatchTables):
                         known.versions[uuid] = number
                     case "command":
                         known.commands.add(digest)
-                    case _:
+                    case "erased":
                         known.erased.add(uuid)
-        known.leases = self._leases(nodes_of(writes), time)
+                    case _:
+                        known.leases.add(Lease(uuid, number))
         return known
 
     def write(self, written: Written) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from application.ports import Recorded
 from application.projections import EventNotApplied
 from infrastructure.event_store.stored import StoredLog
+from infrastructure.projections.checkpoint import PositionMoved
 from infrastructure.projections.projector import PoisonEvent, Projector
 
 
@@ -14,9 +15,14 @@ def catch_up(
     """Bring a strict projector to a position. Raises EventNotApplied."""
     projector.load()
     reached(projector.position)
-    for batch in log.batches(projector.position, until):
-        _apply(projector, [log.decoded(stored) for stored in batch])
-        reached(projector.position)
+    while projector.position < until:
+        try:
+            for batch in log.batches(projector.position, until):
+                _apply(projector, [log.decoded(stored) for stored in batch])
+                reached(projector.position)
+        except PositionMoved:
+            # A server has turned to this set this very moment, and goes on with it.
+            projector.load()
 
 
 def _apply(projector: Projector, batch: Sequence[Recorded]) -> None:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from application.ports import Recorded
 from infrastructure.projections import checkpoint
@@ -116,4 +117,6 @@ class Projector:
                 handlers[type(recorded.event)](recorded.event, recorded)
             view.flush()
         except BAD_EVENT as error:
+            if isinstance(error, DBAPIError) and error.connection_invalidated:
+                raise  # no fault of the event
             raise PoisonEvent(view.name, type(error).__name__) from None

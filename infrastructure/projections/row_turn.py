@@ -140,7 +140,7 @@ class RowTurn:
             had = self.held
             try:
                 has = self.take()
-            except DBAPIError as error:
+            except Exception as error:  # noqa: BLE001 - a supervisor: told, and tried again
                 # Its holder has it until it runs out; whoever has it not, gets it later.
                 has = self.held
                 log.warning("views_turn_unknown", error=type(error).__name__)

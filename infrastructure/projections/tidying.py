@@ -3,7 +3,6 @@
 import asyncio
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from infrastructure.event_store.view_generations import ViewGenerations
 from infrastructure.projections.generation import VIEWS_VERSION
@@ -60,6 +59,6 @@ class Tidying:
                 if now - since >= GRACE:
                     await asyncio.to_thread(self._shelf.remove, name)
                     log.info("views_generation_removed", generation=name)
-        except DBAPIError as error:
+        except Exception as error:  # noqa: BLE001 - a supervisor: told, and tried again
             # Somebody reads it yet, or the database is away: the next time.
             log.info("views_not_tidied", error=type(error).__name__)

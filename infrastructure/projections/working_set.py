@@ -6,7 +6,18 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Column, Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    Connection,
+    Table,
+    any_,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 R = TypeVar("R", bound=msgspec.Struct)
 Key: TypeAlias = UUID | int
@@ -28,6 +39,10 @@ class Stored(Generic[R]):
         self.select = select(*columns).where(
             key.in_(bindparam("keys", type_=key.type, expanding=True))
         )
+        self.select_any = select(*columns).where(
+            key == any_(bindparam("keys", type_=ARRAY(key.type)))
+        )
+        """The same on PostgreSQL, where it is one statement for any number of keys."""
         self.insert = insert(table)
         self.update = (
             update(table)
@@ -53,8 +68,10 @@ class LiveRows(Generic[R]):
         self._connection = connection
 
     def read(self, keys: Sequence[Key]) -> Iterable[R]:
-        for values in self._connection.execute(self._stored.select, {"keys": keys}):
-            yield self._stored.row(*values)
+        stored = self._stored
+        query = stored.select if self._connection.dialect.name == "sqlite" else stored.select_any
+        for values in self._connection.execute(query, {"keys": keys}):
+            yield stored.row(*values)
 
     def write(self, inserts: Sequence[R], updates: Sequence[R], deletes: Sequence[Key]) -> None:
         stored = self._stored

@@ -32,7 +32,7 @@ def health_routes(
         if reasons:
             body: dict[str, Any] = {"status": "unavailable", "reasons": reasons}
             return Response(body, status_code=503, headers=_UNCACHED)
-        noticed = {name: found for name, notice in notices.items() if (found := notice())}
+        noticed = {name: words for name, notice in notices.items() if (words := notice())}
         return Response({"status": "ready", **noticed}, headers=_UNCACHED)
 
     @get("/metrics", tags=["operations"], summary="Figures for Prometheus")

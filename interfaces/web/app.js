@@ -5,7 +5,12 @@ const element = (id) => document.getElementById(id);
 const anonId = (localStorage.anonId ??= crypto.randomUUID?.() ?? randomId());
 const state = { chatId: null, replyId: null, chats: new Map(), position: 0 };
 
-const socket = io("/chats", { auth: { anon_id: anonId } });
+// WebSocket first: with several workers polling is not served.
+const socket = io("/chats", {
+  auth: { anon_id: anonId },
+  transports: ["websocket", "polling"],
+  tryAllTransports: true,
+});
 
 function randomId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16)); // randomUUID wants https

@@ -54,10 +54,14 @@ class ChatSockets:
         limits: RateLimits,
         open_sockets: OpenConnections,
         tracer: Tracer = UNTRACED,
+        polling: bool = True,
     ) -> None:
+        """`polling`: whether clients may poll, whose requests must all come to this process."""
         self.server = socket_io_server(origins)
         handshakes = Handshakes(limits, open_sockets, trusted)
-        self.mount: ASGIRouteHandler = socket_io_mount(self.server, handshakes, MAX_MESSAGE)
+        self.mount: ASGIRouteHandler = socket_io_mount(
+            self.server, handshakes, MAX_MESSAGE, polling=polling
+        )
         self._transports = Transports(self.server, handshakes)
         self._connections = Connections(self._transports)
         self._pushes = Pushes(store, views, principals, self._connections, incidents.report)

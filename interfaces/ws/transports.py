@@ -25,6 +25,12 @@ CONNECT_DEADLINE = 10.0
 """Seconds in which a new connection must have joined the namespace."""
 UNREAD_LIMIT = 4_000_000
 """Characters that may wait for a client; who leaves more unread is disconnected."""
+NO_POLLING = {
+    "code": 0,
+    "message": "Polling is not served here, as each request may reach another process: "
+    "connect with transports: ['websocket'].",
+}
+"""As Engine.IO says that a transport is unknown."""
 
 
 class Handshakes:
@@ -171,7 +177,7 @@ class Transports:
 
 
 def socket_io_mount(
-    server: socketio.AsyncServer, handshakes: Handshakes, longest_body: int
+    server: socketio.AsyncServer, handshakes: Handshakes, longest_body: int, *, polling: bool
 ) -> ASGIRouteHandler:
     """The route handler that serves Socket.IO at `/socket.io`. `longest_body` in bytes."""
 
@@ -192,6 +198,9 @@ def socket_io_mount(
                     return {"type": "http.disconnect"}
             return message
 
+        if not polling and scope["type"] == ScopeType.HTTP:
+            await _answer(scope, send, 400, NO_POLLING)
+            return
         if _opens_a_connection(scope):
             try:
                 await handshakes.admit(scope)
@@ -210,15 +219,19 @@ def _opens_a_connection(scope: Scope) -> bool:
 
 async def _refuse(scope: Scope, send: Send, error: RateLimited) -> None:
     """429 before there is a connection; a WebSocket is refused by the answer to its handshake."""
-    answer = "http.response" if scope["type"] == ScopeType.HTTP else "websocket.http.response"
     mapped = known_error(error)
     assert mapped is not None
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"retry-after", str(mapped.retry_after).encode()),
-    ]
-    start: Any = {"type": f"{answer}.start", "status": mapped.status, "headers": headers}
-    body: Any = {"type": f"{answer}.body", "body": msgspec.json.encode(mapped.error.to_wire())}
+    retry_after = (b"retry-after", str(mapped.retry_after).encode())
+    await _answer(scope, send, mapped.status, mapped.error.to_wire(), retry_after)
+
+
+async def _answer(
+    scope: Scope, send: Send, status: int, wire: Any, *headers: tuple[bytes, bytes]
+) -> None:
+    answer = "http.response" if scope["type"] == ScopeType.HTTP else "websocket.http.response"
+    head = [(b"content-type", b"application/json"), *headers]
+    start: Any = {"type": f"{answer}.start", "status": status, "headers": head}
+    body: Any = {"type": f"{answer}.body", "body": msgspec.json.encode(wire)}
     await send(start)
     await send(body)
 

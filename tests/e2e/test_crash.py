@@ -11,7 +11,8 @@ import pytest
 
 from infrastructure.event_store.store import SqlEventStore
 from infrastructure.system import SystemClock
-from tests.projections.live_build import differing_tables, rebuild_in
+from tests.projections.live_build import rebuild_in
+from tests.projections.places import differing_tables
 from tests.service import (
     MODELS,
     Event,

@@ -16,7 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service import ROOT, Service, bearer, joined, named, send, sending, until
+from tests.node import run
+from tests.service import ROOT, Service, bearer, joined, named, send, sending, token, until
 from tests.upstream import Upstream
 
 SECRET = "a secret that all nodes share, of 32 bytes"
@@ -113,6 +114,17 @@ def test_all_of_them_get_connections_and_write_one_log(
         checked = service.dabir("replay", "--check")
         assert checked.returncode == 0, checked.stderr
     assert service.wait() == 0
+
+
+def test_polling_is_refused_in_words_and_websocket_served(
+    tmp_path: Path, upstream: Upstream, database_url: str
+) -> None:
+    with serving(tmp_path, upstream, database_url, 2) as service:
+        poll = httpx.get(f"{service.url}/socket.io/?EIO=4&transport=polling", timeout=30)
+        assert poll.status_code == 400
+        assert "transports: ['websocket']" in poll.json()["message"]
+        pushed = [event for event, _ in run(service, "both_channels", token("ada"), "websocket")]
+        assert pushed.count("message_completed") == 1
 
 
 def test_one_that_dies_is_replaced_while_the_others_serve(

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import make_url
 
+from application.checkpoints import SHOWN_AHEAD
 from infrastructure.event_store.store import SqlEventStore
 from infrastructure.system import SystemClock
 from tests.engines import Postgres, Valkey
@@ -114,9 +115,9 @@ class Nodes(World):
             case "cut":
                 self._leave(service)
                 self._wires[blow.node].freeze()
+                # For so long it shows a little more than it can keep.
+                self.downs += [time.monotonic(), time.monotonic() + SHOWN_AHEAD]
                 await asyncio.sleep(blow.lasts)
-                # Until now the node may have shown a moment more than it could have kept.
-                self.downs.append(time.monotonic())
                 self._wires[blow.node].thaw()
                 await becomes_ready(service.url)
                 self._serving.append(service)

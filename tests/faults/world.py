@@ -13,7 +13,8 @@ from application.ports import Recorded
 from infrastructure.event_store.store import SqlEventStore
 from infrastructure.system import SystemClock
 from tests.faults.plan import Fault, Storm
-from tests.projections.live_build import differing_tables, rebuild_in
+from tests.projections.live_build import rebuild_in
+from tests.projections.places import differing_tables
 from tests.service import Service
 from tests.upstream import Upstream
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 
 from application.errors import ViewsBehind
@@ -34,11 +33,6 @@ TAKEN_OVER_WITHIN = 2.0
 
 @pytest.fixture
 def home(database_url: str, tmp_path: Path) -> Home:
-    # A process that is paused amid a pipeline of statements is not idle, and keeps the log's lock.
-    database = make_url(database_url).database
-    execute(
-        Schema(database_url, "public"), f"ALTER DATABASE {database} SET transaction_timeout = 2000"
-    )
     return Home(tmp_path, database_url)
 
 
@@ -86,6 +80,20 @@ def test_exactly_one_of_many_keeps_the_views_up(home: Home) -> None:
             for _, views in many:
                 await views.wait(position, PATIENCE)
                 assert (views.failures, views.set_aside) == (0, 0)
+
+    asyncio.run(scene())
+
+
+def test_nodes_that_start_at_once_on_an_empty_log_make_one_generation(home: Home) -> None:
+    async def scene() -> None:
+        async with AsyncExitStack() as closing:
+            stores = [await closing.enter_async_context(opened_log(home)) for _ in range(4)]
+            opened = [opened_views(home, store) for store in stores]
+            many = await asyncio.gather(*map(closing.enter_async_context, opened))
+            assert home.generations() == ["1"]
+            owner = uuid4()
+            position = await append(stores[0], new_chat(owner))
+            assert [await total(views, owner, position) for views in many] == [1, 1, 1, 1]
 
     asyncio.run(scene())
 
@@ -159,8 +167,9 @@ async def keep():
             await asyncio.sleep(0.01)
         print("has it", flush=True)
         while True:
-            # Whenever it is stopped, it is in the midst of something.
-            await append(store, *[new_chat(uuid4()) for _ in range(20)])
+            # Mostly, when it is stopped, it is in the midst of something.
+            position = await append(store, *[new_chat(uuid4()) for _ in range(20)])
+            await views.wait(position, 30)
 
 asyncio.run(keep())
 """
