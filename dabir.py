@@ -239,6 +239,8 @@ async def compose(
         currency=terms.currency,
     )
     closing.push_async_callback(views.close)
+    store.when_told("views", views.heard)
+    views.when_applied(lambda events, began: store.tell("views", events[-1].position))
     limits = CountedRates.configured(settings, store.log_id)
     closing.push_async_callback(limits.aclose)
     identity = TokenIdentity.configured(

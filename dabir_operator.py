@@ -95,7 +95,7 @@ def open_import(data_dir: Path | None) -> "Iterator[LogImport]":
         if settings.postgres_url is None:
             closing.enter_context(only_server_of(settings.data_dir))
         names = vault_of(opened_keyring(settings, closing)).names
-        writing = sync_writer_engine(log_url(settings))
+        writing = sync_writer_engine(log_url(settings), patient=True)
         closing.callback(writing.dispose)
         yield SqlLogImport(writing, codec, names)
 

@@ -68,13 +68,15 @@ def sync_writer_engine(
     secure_delete: bool = False,
     lock: str = "log",
     schema: str | None = None,
+    patient: bool = False,
 ) -> Engine:
     """The engine of a database's one writer: a single connection, usable from any thread.
 
     Every transaction takes the write lock at its start. With `synchronous="NORMAL"` a power cut
     may lose the last commits, though never consistency: enough for what can be rebuilt. With
-    `secure_delete` what is deleted or replaced is overwritten, not only unlinked. `lock` and
-    `schema` are for PostgreSQL: which lock it takes, and where its tables are.
+    `secure_delete` what is deleted or replaced is overwritten, not only unlinked. `lock`,
+    `schema` and `patient` are for PostgreSQL: which lock it takes, where its tables are, and if a
+    transaction may take as long as it likes.
     """
     if is_postgres(url):
         from infrastructure import postgres
@@ -86,6 +88,7 @@ def sync_writer_engine(
             lock_timeout=BUSY_TIMEOUT_SECONDS,
             durable=durable,
             schema=schema,
+            patient=patient,
         )
     pragmas = (
         f"busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}",

@@ -4,6 +4,7 @@ A connection on which nobody answers is cut after `PATIENCE_SECONDS`: a peer tha
 a word would else be waited for as long as the kernel believes in it, or for ever.
 """
 
+import select
 import socket
 import threading
 import time
@@ -14,7 +15,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.pool import Pool
 
 from application.errors import ConfigurationError
@@ -29,11 +30,14 @@ if TYPE_CHECKING:
 
 DRIVER = "postgresql+psycopg"
 
-IDLE_TIMEOUT = 2000
-"""Milliseconds after which the server ends a writer that stopped in the midst of a transaction.
+DURABLE_WITHIN, OTHERS_WITHIN = 2000, 5000
+"""Milliseconds after which the server ends the transaction of a writer, since it had its lock.
 
-A process that is paused there would else keep every other one from writing.
+A process that is paused in the midst of it would else keep every other one from writing. In a
+pipeline it counts as active for the server, so that a time-out for idleness would not do.
 """
+OLDEST = (17,)
+"""The first version of PostgreSQL that can end transactions by time."""
 PATIENCE_SECONDS = 15.0
 CONNECT_TIMEOUT = 5
 
@@ -59,8 +63,6 @@ def writer_engine(
     options: dict[str, Any] = {"lock_timeout": int(lock_timeout * 1000)}
     if not durable:
         options["synchronous_commit"] = "off"
-    if not patient:
-        options["idle_in_transaction_session_timeout"] = IDLE_TIMEOUT
     engine = create_engine(
         url.set(drivername=DRIVER),
         pool_size=1,
@@ -69,6 +71,9 @@ def writer_engine(
         hide_parameters=True,
     )
     take_lock = f"SELECT pg_advisory_xact_lock({lock_number(lock)})"
+    if not patient:
+        within = DURABLE_WITHIN if durable else OTHERS_WITHIN
+        take_lock += f", set_config('transaction_timeout', '{within}', true)"
 
     @event.listens_for(engine, "begin")
     def begin_locked(connection: Connection) -> None:
@@ -77,6 +82,15 @@ def writer_engine(
     if not patient:
         _impatience.watch(engine.pool)
     return engine
+
+
+def require_version(connection: Connection) -> None:
+    """Raises ConfigurationError where the server is too old."""
+    version = connection.dialect.server_version_info or ()
+    if version < OLDEST:
+        raise ConfigurationError(
+            f"PostgreSQL {OLDEST[0]} or newer is needed, and this is {version[0]}."
+        )
 
 
 def async_reader_engine(url: URL) -> "AsyncEngine":
@@ -162,7 +176,10 @@ def _connect_args(schema: str | None, options: dict[str, Any]) -> dict[str, Any]
 
 
 class _Impatience:
-    """One thread that cuts connections which were taken from a pool long ago and not given back."""
+    """One thread that cuts connections which were taken from a pool long ago and not given back.
+
+    What was broken while nobody used it is noticed when it is taken.
+    """
 
     def __init__(self) -> None:
         self._taken: dict[int, tuple[float, weakref.ref[Any]]] = {}
@@ -174,7 +191,10 @@ class _Impatience:
         event.listen(pool, "checkin", self._forget)
 
     def _note(self, connection: Any, record: Any, _proxy: object) -> None:
+        """Raises DisconnectionError, upon which the pool takes another one."""
         driver = record.driver_connection
+        if driver.closed or (_has_news(driver.fileno()) and not _answers(connection)):
+            raise DisconnectionError
         with self._lock:
             self._taken[id(record)] = (time.monotonic(), weakref.ref(driver))
             if self._thread is None:
@@ -199,6 +219,21 @@ class _Impatience:
                 driver = ref()
                 if driver is not None and not driver.closed:
                     cut(driver.fileno())
+
+
+def _has_news(descriptor: int) -> bool:
+    """Whether something came though nothing was asked: mostly that the connection has ended."""
+    news = select.poll()
+    news.register(descriptor, select.POLLIN)
+    return bool(news.poll(0))
+
+
+def _answers(connection: Any) -> bool:
+    try:
+        connection.cursor().execute("SELECT 1")
+    except psycopg.Error:
+        return False
+    return True
 
 
 def cut(descriptor: int) -> None:

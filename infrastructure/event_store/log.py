@@ -7,7 +7,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from application.ports import Recorded
@@ -30,6 +30,12 @@ _read = select(
     events.c.meta,
     events.c.recorded_at,
 )
+_last_position = (
+    select(events.c.position)
+    .where(events.c.stream_id == bindparam("of"))
+    .order_by(events.c.version.desc())
+    .limit(1)
+)
 
 
 class Log:
@@ -51,6 +57,10 @@ class Log:
             head = await connection.scalar(select(func.max(events.c.position)))
         self._head = max(self._head, head or 0)
         return self._head
+
+    async def last_position_of(self, stream_id: UUID) -> int:
+        async with self._readers.connect() as connection:
+            return await connection.scalar(_last_position, {"of": stream_id}) or 0
 
     async def read_all(self, after: int, limit: int) -> list[Recorded]:
         """Events of all streams in order, from position `after` + 1."""

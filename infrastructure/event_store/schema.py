@@ -213,6 +213,10 @@ def set_up(connection: Connection) -> str:
     # It knows these tables, and others that are declared by what stands here.
     from infrastructure.event_store.migrations.at_start import bring_up_to_date
 
+    if connection.dialect.name == "postgresql":
+        from infrastructure.postgres import require_version
+
+        require_version(connection)
     bring_up_to_date(connection)
     log_id = connection.scalar(select(log_meta.c.value).where(log_meta.c.key == "log_id"))
     if log_id is None:

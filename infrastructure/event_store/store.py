@@ -237,6 +237,10 @@ class SqlEventStore:
         """The head, as soon as it is beyond `after`, or after `timeout` seconds."""
         return await self._log.wait(after, timeout)
 
+    async def last_position_of(self, stream_id: UUID) -> int:
+        """The position of a stream's last event, whoever appended it; 0 where there is none."""
+        return await self._log.last_position_of(stream_id)
+
     def last_append_of(self, principal: UUID) -> int:
         """The last position this process appended that concerns the principal, 0 if none.
 

@@ -98,6 +98,11 @@ class LiveViews:
         return self.runner.progress.position
 
     @property
+    def shared(self) -> bool:
+        """Whether other nodes may append, and follow these views, too."""
+        return self._shelf.shared
+
+    @property
     def keeps_up(self) -> bool:
         """Whether it is this process that keeps them up with the log."""
         return self._turn.held

@@ -8,7 +8,9 @@ from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
+from application.errors import ViewsBehind
 from application.ports import Clock, Principal
 from application.queries import (
     ChatAt,
@@ -23,7 +25,7 @@ from application.queries import (
     SearchPage,
     UsageView,
 )
-from infrastructure.database import READERS
+from infrastructure.database import READERS, is_gone
 from infrastructure.event_store.store import SqlEventStore
 from infrastructure.projections import (
     chat_list,
@@ -138,18 +140,21 @@ class SqlViews:
 
     async def chat(self, principal: UUID, chat_id: UUID, min_position: int = 0) -> ChatAt:
         return await self._query(
-            lambda c: chat_list.chat(c, principal, chat_id), min_position, principal
+            lambda c: chat_list.chat(c, principal, chat_id), min_position, principal, chat_id
         )
 
     async def chat_ids(self, principal: UUID) -> Sequence[UUID]:
-        """All chats of a principal, archived ones too."""
-        return await self._query(lambda c: chat_list.chat_ids(c, principal), 0, principal)
+        """All chats of a principal, archived ones too, of whatever node."""
+        return await self._query(
+            lambda c: chat_list.chat_ids(c, principal), await self._anywhere(), principal
+        )
 
     async def list_messages(self, principal: UUID, request: ListMessages) -> MessagesPage:
         return await self._query(
             lambda c: message_queries.list_messages(c, principal, request),
             request.min_position,
             principal,
+            request.chat_id,
         )
 
     async def message(
@@ -159,6 +164,7 @@ class SqlViews:
             lambda c: message_queries.message(c, principal, chat_id, message_id),
             min_position,
             principal,
+            chat_id,
         )
 
     async def history(
@@ -169,6 +175,7 @@ class SqlViews:
             lambda c: message_queries.history(c, principal, chat_id, message_id, limit),
             0,
             principal,
+            chat_id,
         )
 
     async def search(self, principal: UUID, request: SearchMessages) -> SearchPage:
@@ -181,7 +188,10 @@ class SqlViews:
     async def usage(self, principal: Principal, min_position: int = 0) -> UsageView:
         now = self._clock.now()
         return await self._query(
-            lambda c: usage.usage(c, principal, self._terms, now), min_position, principal.id
+            lambda c: usage.usage(c, principal, self._terms, now),
+            min_position,
+            principal.id,
+            principal.id,
         )
 
     async def reply(self, reply_id: UUID, min_position: int = 0) -> ReplyView | None:
@@ -202,30 +212,53 @@ class SqlViews:
     ) -> UUID | None:
         return await self._query(
             lambda c: reply_queries.newest_reply(c, principal, started_after, chat_id),
-            0,
+            await self._anywhere(),
             principal,
         )
 
     async def _query(
-        self, query: Callable[[Connection], T], min_position: int, principal: UUID | None = None
+        self,
+        query: Callable[[Connection], T],
+        min_position: int,
+        principal: UUID | None = None,
+        stream: UUID | None = None,
     ) -> T:
-        """The query's answer, from views that hold what the caller has seen. Raises ViewsBehind."""
+        """The query's answer, from views that hold what the caller has seen.
+
+        They also hold all that any node has appended to `stream`, which the query is about. Raises
+        ViewsBehind, also where the database does not answer.
+        """
         generation = self._live.succession.live
-        await self._fresh(min_position, principal)
         try:
+            await self._fresh(min_position, principal, stream)
             return await self._read(query)
         except Exception as error:
-            if not self._live.is_gone(error):
+            if self._live.is_gone(error):
+                if not await self._live.has_turned_from(generation, self._freshness_timeout):
+                    raise
+            elif not is_gone(error):
                 raise
-            if not await self._live.has_turned_from(generation, self._freshness_timeout):
+        # Turned, or on a new connection.
+        try:
+            await self._fresh(min_position, principal, stream)
+            return await self._read(query)
+        except DBAPIError as error:
+            if not is_gone(error):
                 raise
-        await self._fresh(min_position, principal)
-        return await self._read(query)
+            raise ViewsBehind("The views cannot be read at the moment.") from error
 
-    async def _fresh(self, min_position: int, principal: UUID | None) -> None:
+    async def _fresh(self, min_position: int, principal: UUID | None, stream: UUID | None) -> None:
         """Wait for what the caller has seen and what this node did for it. Raises ViewsBehind."""
-        appended = self._store.last_append_of(principal) if principal is not None else 0
-        await self._progress.wait(max(min_position, appended), self._freshness_timeout)
+        wanted = min_position
+        if principal is not None:
+            wanted = max(wanted, self._store.last_append_of(principal))
+        if stream is not None and self._live.shared:
+            wanted = max(wanted, await self._store.last_position_of(stream))
+        await self._progress.wait(wanted, self._freshness_timeout)
+
+    async def _anywhere(self) -> int:
+        """The position that holds what any node has done; this one's own is looked for anyway."""
+        return await self._store.head() if self._live.shared else 0
 
     async def _read(self, query: Callable[[Connection], T]) -> T:
         """Run a query in one hop and one snapshot, so that its position is that of its rows."""

@@ -1,5 +1,6 @@
 """The events of one reply, from any place in it on, during the reply and after it."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, nullcontext
 from typing import Any
@@ -16,6 +17,7 @@ from interfaces.outbound import reply_error
 from interfaces.sse.frames import RETRY, DeltaFrames, frame
 from interfaces.sse.stream_token import Place, StreamTokens
 
+RETRY_DELAY = 0.25
 PATIENCE = 5.0
 """Seconds between two looks for the end of a reply that nobody tells of."""
 
@@ -159,7 +161,8 @@ class ReplyStreams:
                     return view
                 await self._views.wait(position + 1, PATIENCE)
             except ViewsBehind:
-                continue  # each has waited, and there is no other way to hear of the end
+                # There is no other way to hear of the end.
+                await asyncio.sleep(RETRY_DELAY)
 
     def _started(self, token: str, beginning: Beginning, payer: Principal | None) -> bytes:
         event = "assistant_typing" if beginning.kind == "send" else "assistant_regenerating"

@@ -12,6 +12,10 @@ class BrokenPromiseError(AssertionError):
     """A promise that was not kept."""
 
 
+class ConnectionFailed(ConnectionError):  # noqa: N818 - as it ends
+    """The server said that it failed, which is about the connection and not about the reply."""
+
+
 class Reading:
     """What a client has of a reply. A connection that goes on from an event's id adds to it."""
 
@@ -48,6 +52,8 @@ class Reading:
         lines = block.decode().split("\n")
         if lines in (["retry: 3000"], [": keepalive"]):
             return
+        if lines[0] == "event: assistant_error" and '"code":"INTERNAL"' in lines[1]:
+            raise ConnectionFailed
         try:
             (id_, event_id), (event_, name), (data_, data) = (line.split(": ", 1) for line in lines)
         except ValueError:
