@@ -11,7 +11,6 @@ from typing import Any
 import psycopg
 from sqlalchemy import make_url
 
-from application.checkpoints import SHOWN_AHEAD
 from infrastructure.event_store.store import SqlEventStore
 from infrastructure.system import SystemClock
 from tests.engines import Postgres, Valkey
@@ -115,8 +114,7 @@ class Nodes(World):
             case "cut":
                 self._leave(service)
                 self._wires[blow.node].freeze()
-                # For so long it shows a little more than it can keep.
-                self.downs += [time.monotonic(), time.monotonic() + SHOWN_AHEAD]
+                self.downs.append(time.monotonic())
                 await asyncio.sleep(blow.lasts)
                 self._wires[blow.node].thaw()
                 await becomes_ready(service.url)

@@ -40,7 +40,7 @@ class Socket:
         self._listener: socketio.AsyncClient | None = None
         self._asker: socketio.AsyncClient | None = None
         self._keeping: asyncio.Task[None] | None = None
-        self._connected = asyncio.Event()
+        self._left = asyncio.Event()
         self.broken: list[str] = []
         self._begin()
 
@@ -65,9 +65,14 @@ class Socket:
 
     async def _connect(self) -> None:
         self._begin()
-        self._listener = socketio.AsyncClient(reconnection=False)
+        self._listener = listener = socketio.AsyncClient(reconnection=False)
         self._asker = socketio.AsyncClient(reconnection=False)
-        self._listener.on("*", self._heard, namespace=NAMESPACE)
+
+        async def heard(name: str, payload: dict[str, Any]) -> None:
+            if self._listener is listener:  # else it is what an earlier connection still had
+                await self._heard(name, payload)
+
+        self._listener.on("*", heard, namespace=NAMESPACE)
         for client in (self._listener, self._asker):
             await client.connect(
                 self._world.url,
@@ -84,16 +89,25 @@ class Socket:
 
     async def reconnect(self) -> None:
         """After a restart: list again, as pushes from before are lost."""
+        self._left.set()
+        self._left = asyncio.Event()
         await self.__aexit__()
         await self._connect()
 
     async def ask(self, request: str, payload: dict[str, Any]) -> Any:
-        """The answer, or None where the server went down."""
+        """The answer, or None where the server went down, or the connection was left."""
+        assert self._asker is not None
+        calling = asyncio.ensure_future(
+            self._asker.call(request, payload, namespace=NAMESPACE, timeout=ANSWERS_WITHIN)
+        )
+        leaving = asyncio.ensure_future(self._left.wait())
+        await asyncio.wait({calling, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        leaving.cancel()
+        if not calling.done():
+            calling.cancel()
+            return None
         try:
-            assert self._asker is not None
-            return await self._asker.call(
-                request, payload, namespace=NAMESPACE, timeout=ANSWERS_WITHIN
-            )
+            return calling.result()
         except SocketIOError as error:
             if not self._goes_down:
                 raise BrokenPromiseError(
@@ -106,6 +120,10 @@ class Socket:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + AGREES_WITHIN
         while True:
+            assert self._listener is not None
+            if self._goes_down and not self._listener.connected:
+                # The server has hung up, as it may have missed a push: list again.
+                await self.reconnect()
             fresh, _ = await self._list(self._asker)
             if self.broken:
                 raise BrokenPromiseError(self.broken[0])
