@@ -171,6 +171,7 @@ async def compose(
     from infrastructure.audit.trail import open_trail
     from infrastructure.data_folder import log_url
     from infrastructure.event_store.encryption import vault_of
+    from infrastructure.event_store.erasure import require_erased
     from infrastructure.event_store.keyring import keyring_of
     from infrastructure.event_store.store import SqlEventStore
     from infrastructure.identity import TokenIdentity
@@ -220,6 +221,9 @@ async def compose(
         vault=vault_of(keyring),
     )
     closing.push_async_callback(store.close)
+    if settings.postgres_url is not None:
+        # On SQLite a restore has seen to it.
+        await asyncio.to_thread(require_erased, settings.postgres_url, keyring)
     trail = closing.enter_context(
         open_trail(
             settings.data_dir,

@@ -80,6 +80,10 @@ class ErasableLog(Protocol):
 
     async def finish_erasure(self, principal: UUID, at: datetime) -> None: ...
 
+    async def listed_erasures(self) -> Sequence[UUID]:
+        """All who were ever erased, by the list that is kept with the keys."""
+        ...
+
     async def unfinished_erasures(self) -> Sequence[UUID]:
         """Principals whose erasure was begun and not finished."""
         ...
@@ -137,7 +141,9 @@ class Erasure:
 
     async def unfinished(self) -> Sequence[UUID]:
         """Principals whose erasure was broken off."""
-        return await self._log.unfinished_erasures()
+        begun = await self._log.unfinished_erasures()
+        listed = [each for each in await self._log.listed_erasures() if each not in begun]
+        return [*begun, *[each for each in listed if await self._is_known(each)]]
 
     async def repeat(self, principals: Sequence[UUID]) -> list[UUID]:
         """Erase those again whom the log knows though they were erased: it is an older copy.

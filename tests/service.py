@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -150,6 +151,12 @@ class Service:
             timeout=timeout,
             check=False,
         )
+
+    def dabir_on(self, database: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """An operator's command on another database."""
+        other = copy(self)
+        other._environ = self._environ | {"DABIR_DATABASE_URL": database}
+        return other.dabir(*arguments)
 
     def __enter__(self) -> Self:
         return self.start()

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 
+from application.errors import ConfigurationError
 from domain.refusal import Refusal
 from domain.usage import Kind
-from infrastructure.database import scrubbed
+from infrastructure.database import scrubbed, sync_reader_engine
 from infrastructure.event_store.keyring import Keyring
 from infrastructure.event_store.schema import (
     commands,
@@ -89,6 +90,9 @@ class SqlErasure:
         begun = select(erasures.c.principal).where(erasures.c.finished_at.is_(None))
         return await self._read(lambda c: c.scalars(begun).all())
 
+    async def listed_erasures(self) -> Sequence[UUID]:
+        return await asyncio.to_thread(self._keyring.erased_principals)
+
     async def kind_of(self, principal: UUID) -> Kind | None:
         known = select(principals.c.kind).where(principals.c.id == principal)
         kind: Kind | None = await self._read(lambda c: c.scalar(known))
@@ -158,3 +162,21 @@ class SqlErasure:
         wiped = (events, principals, commands, snapshots, open_replies)
         tables = [str(table.name) for table in wiped]
         return scrubbed(self._writing, tables) and self._keyring.scrub()
+
+
+def require_erased(url: str, keyring: Keyring) -> None:
+    """See that a log knows of all erasures that are listed with the keys. Blocks.
+
+    Raises ConfigurationError where it is an older copy, which still has what is to be gone.
+    """
+    reading = sync_reader_engine(url)
+    try:
+        with reading.begin() as connection:
+            known = set(connection.scalars(select(erasures.c.principal)))
+    finally:
+        reading.dispose()
+    if missing := [each for each in keyring.erased_principals() if each not in known]:
+        raise ConfigurationError(
+            f"{len(missing)} who were erased are not in this log, which is an older copy of it: "
+            "run `dabir erase --unfinished` before anything is served."
+        )

@@ -29,6 +29,7 @@ def serving(
         **({"DABIR_VALKEY_URL": valkey} if valkey else {}),
         **(environ or {}),
     }
+    folder.mkdir(exist_ok=True)
     nodes = [Service(folder / f"node-{n}", api_base, environ=shared) for n in range(count)]
     with ThreadPoolExecutor(count) as starting:
         try:
