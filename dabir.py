@@ -369,6 +369,8 @@ async def compose(
     )
     checks: dict[str, Callable[[], str | None]] = {
         "draining": lambda: "the server is going down" if node.draining else None,
+        # Renewed by a write: it is lost where none came through for as long as it lasts.
+        "store": lambda: None if lease.is_held else "the log's database is not reached",
         "model": lambda: None if gateway.ready else "the model gateway is loading",
         "views": lambda: _behind(lag()),
     }

@@ -33,6 +33,14 @@ _OUTSIDE = {
     sqlite3.SQLITE_CANTOPEN: "the database cannot be opened here, or not be written.",
     sqlite3.SQLITE_FULL: "the disk is full.",
 }
+_OUTSIDE_POSTGRES = {
+    "55P03": _OUTSIDE[sqlite3.SQLITE_BUSY],
+    "25006": "the database is read-only: a replica, or set so.",
+    "3F000": "search_path names no schema of the database to make tables in.",
+    "42501": "the role of DABIR_DATABASE_URL may not do this: it must own its database.",
+    "53100": "the disk of the database is full.",
+}
+"""By SQLSTATE."""
 
 
 def is_gone(error: Exception) -> bool:
@@ -50,8 +58,9 @@ def is_gone(error: Exception) -> bool:
 
 def outside_cause(error: Exception) -> str | None:
     """What kept the database from being used, where it is no fault of the program; else None."""
-    if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", "") == "55P03":
-        return _OUTSIDE[sqlite3.SQLITE_BUSY]
+    state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+    if state in _OUTSIDE_POSTGRES:
+        return _OUTSIDE_POSTGRES[state]
     if is_gone(error):
         return "the database does not answer. Is it up, and DABIR_DATABASE_URL right?"
     cause = error.orig if isinstance(error, OperationalError) else error

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.pool import Pool
 
@@ -22,6 +22,7 @@ from application.errors import ConfigurationError
 
 try:
     import psycopg
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
 except ImportError:
     raise ConfigurationError("PostgreSQL needs psycopg: pip install 'dabir[postgres]'.") from None
 
@@ -42,6 +43,8 @@ PATIENCE_SECONDS = 15.0
 CONNECT_TIMEOUT = 5
 
 READERS = 4
+
+_READ_ONLY = "25006"
 
 
 def writer_engine(
@@ -67,7 +70,7 @@ def writer_engine(
         url.set(drivername=DRIVER),
         pool_size=1,
         max_overflow=0,
-        connect_args=_connect_args(schema, options),
+        connect_args=_connect_args(url, schema, options),
         hide_parameters=True,
     )
     take_lock = f"SELECT pg_advisory_xact_lock({lock_number(lock)})"
@@ -79,17 +82,24 @@ def writer_engine(
     def begin_locked(connection: Connection) -> None:
         connection.exec_driver_sql(take_lock)
 
+    event.listen(engine, "handle_error", _leave_read_only)
     if not patient:
         _impatience.watch(engine.pool)
     return engine
 
 
-def require_version(connection: Connection) -> None:
-    """Raises ConfigurationError where the server is too old."""
+def require_fit(connection: Connection) -> None:
+    """Raises ConfigurationError where the server is too old, or cannot hold what people write."""
     version = connection.dialect.server_version_info or ()
     if version < OLDEST:
         raise ConfigurationError(
             f"PostgreSQL {OLDEST[0]} or newer is needed, and this is {version[0]}."
+        )
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
+    if encoding != "UTF8":
+        raise ConfigurationError(
+            f"the database's encoding is {encoding}, which does not hold what people write: make "
+            "one with ENCODING 'UTF8'."
         )
 
 
@@ -101,8 +111,23 @@ def async_reader_engine(url: URL) -> "AsyncEngine":
         url.set(drivername=DRIVER),
         pool_size=READERS,
         max_overflow=0,
-        connect_args=_connect_args(None, {"default_transaction_read_only": "on"}),
+        connect_args=_connect_args(url, None, {"default_transaction_read_only": "on"}),
         isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+    )
+    _impatience.watch(engine.sync_engine.pool)
+    return engine
+
+
+def async_writer_engine(url: URL) -> "AsyncEngine":
+    """For what needs no lock: rows that only one node writes."""
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    engine = create_async_engine(
+        url.set(drivername=DRIVER),
+        pool_size=2,
+        max_overflow=0,
+        connect_args=_connect_args(url, None, {"transaction_timeout": OTHERS_WITHIN}),
         hide_parameters=True,
     )
     _impatience.watch(engine.sync_engine.pool)
@@ -115,7 +140,7 @@ def reader_engine(url: URL, *, schema: str | None = None, patient: bool = False)
         url.set(drivername=DRIVER),
         pool_size=READERS,
         max_overflow=0,
-        connect_args=_connect_args(schema, {"default_transaction_read_only": "on"}),
+        connect_args=_connect_args(url, schema, {"default_transaction_read_only": "on"}),
         isolation_level="REPEATABLE READ",
         hide_parameters=True,
     )
@@ -135,7 +160,7 @@ def driver_of(connection: Connection) -> Iterator[psycopg.Connection]:
     try:
         yield driver
     except psycopg.Error as error:
-        gone = driver.closed
+        gone = driver.closed or error.sqlstate == _READ_ONLY
         if gone:
             connection.invalidate(error)
         raise DBAPIError.instance(
@@ -148,9 +173,20 @@ def lock_number(name: str) -> int:
     return int.from_bytes(sha256(f"dabir {name}".encode()).digest()[:8], "big", signed=True)
 
 
-def libpq_url(url: URL) -> str:
-    """The address for psycopg itself. Holds the password."""
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+def conninfo_of(url: URL) -> str:
+    """The address for psycopg itself. Holds the password.
+
+    Raises ConfigurationError where it has a parameter that is unknown.
+    """
+    # Not as a URL: SQLAlchemy writes a space as `+` there, which libpq takes for a plus.
+    _, parts = url.set(drivername=DRIVER).get_dialect()().create_connect_args(url)
+    try:
+        return make_conninfo(**parts)
+    except psycopg.ProgrammingError:
+        # Not chained: it can repeat the address, with the password.
+        raise ConfigurationError(
+            "DABIR_DATABASE_URL has a parameter that PostgreSQL's client does not know."
+        ) from None
 
 
 def vacuum(engine: Engine, tables: list[str]) -> None:
@@ -160,19 +196,35 @@ def vacuum(engine: Engine, tables: list[str]) -> None:
             connection.execute(text(f"VACUUM {table}"))
 
 
-def _connect_args(schema: str | None, options: dict[str, Any]) -> dict[str, Any]:
+def _connect_args(url: URL, schema: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    """What a connection needs. What the address says of it goes before ours as far as it can.
+
+    Raises ConfigurationError where it has a parameter that is unknown.
+    """
+    given = conninfo_to_dict(conninfo_of(url))
     settings = {"client_encoding": "utf8", "timezone": "UTC", "jit": "off", **options}
     if schema is not None:
         settings["search_path"] = schema
-    return {
+    ours = {
         "connect_timeout": CONNECT_TIMEOUT,
         "application_name": "dabir",
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 3,
         "tcp_user_timeout": 10_000,
-        "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
     }
+    # Of two settings of one name the later one counts.
+    written = [str(given.get("options", "")), *(f"-c {n}={value}" for n, value in settings.items())]
+    return {
+        **{name: value for name, value in ours.items() if name not in given},
+        "options": " ".join(written).strip(),
+    }
+
+
+def _leave_read_only(context: ExceptionContext) -> None:
+    """What became a replica lets nobody write: the next connection may find who took its place."""
+    if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+        context.is_disconnect = True
 
 
 class _Impatience:

@@ -47,6 +47,13 @@ class Postgres:
         assert name is not None
         self._run(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    def allow_connections(self, url: str, allowed: bool) -> None:
+        """To a database; those that there are stay."""
+        name = make_url(url).database
+        assert name is not None
+        statement = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        self._run(statement.format(sql.Identifier(name), sql.Literal(allowed)))
+
     def disconnect(self, url: str) -> int:
         """Break every connection to a database; returns how many there were."""
         query = (

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Delete, delete, insert, select
 
 from application.errors import LeaseLost
 from application.ports import Lease
+from infrastructure.event_store.beside import Beside
 from infrastructure.event_store.lease_time import LeaseTime
 from infrastructure.event_store.schema import MICROSECOND, leases, open_replies
 from infrastructure.event_store.writer import Writer
@@ -16,8 +17,9 @@ FORGOTTEN_AFTER = timedelta(days=1)
 
 
 class Leases:
-    def __init__(self, writer: Writer, time: LeaseTime) -> None:
+    def __init__(self, writer: Writer, beside: Beside, time: LeaseTime) -> None:
         self._writer = writer
+        self._beside = beside
         self._time = time
 
     async def acquire(self, node: UUID, duration: timedelta) -> Lease:
@@ -46,14 +48,17 @@ class Leases:
 
     async def _set_end(self, lease: Lease, left: timedelta) -> None:
         def set_end(connection: Connection) -> None:
-            require_lease(connection, lease, self._time)
-            connection.execute(
-                update(leases)
-                .where(leases.c.node == lease.node)
-                .values(expires_at=self._time.now() + left // MICROSECOND)
+            now = self._time.now()
+            held = update(leases).where(
+                leases.c.node == lease.node,
+                leases.c.epoch == lease.epoch,
+                leases.c.expires_at > now,
             )
+            ended = connection.execute(held.values(expires_at=now + left // MICROSECOND))
+            if ended.rowcount != 1:
+                raise LeaseLost
 
-        await self._writer.run(set_end)
+        await self._beside.run(set_end)
 
 
 def require_lease(connection: Connection, lease: Lease, time: LeaseTime) -> None:

@@ -9,11 +9,11 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from application.errors import PrincipalErased
 from application.ports import Clock, Draft, Lease, OpenReplyRow
+from infrastructure.event_store.beside import Beside
 from infrastructure.event_store.encryption import Vault
 from infrastructure.event_store.lease_time import LeaseTime
 from infrastructure.event_store.leases import require_lease
 from infrastructure.event_store.schema import leases, micros, open_replies
-from infrastructure.event_store.writer import Writer
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -42,13 +42,13 @@ class OpenReplies:
     def __init__(
         self,
         readers: "AsyncEngine",
-        writer: Writer,
+        beside: Beside,
         clock: Clock,
         time: LeaseTime,
         vault: Vault,
     ) -> None:
         self._readers = readers
-        self._writer = writer
+        self._beside = beside
         self._clock = clock
         self._time = time
         self._form = vault.form
@@ -65,18 +65,19 @@ class OpenReplies:
         def keep(connection: Connection) -> list[UUID]:
             now = self._clock.now()
             require_lease(connection, lease, self._time)
-            there = set(
-                connection.scalars(
-                    select(open_replies.c.reply_id).where(open_replies.c.reply_id.in_(wanted))
-                ).all()
-            )
+            ids = open_replies.c.reply_id
+            # One that somebody is ending this moment is not waited for.
+            free = select(ids).where(ids.in_(wanted)).with_for_update(skip_locked=True)
+            there = set(connection.scalars(free))
             fence = {"by": lease.node, "in_epoch": lease.epoch, "written_at": micros(now)}
             rows = [row | fence for reply_id, row in sealed.items() if reply_id in there]
             if rows:
                 connection.execute(_keep, rows)
-            return [reply_id for reply_id in wanted if reply_id not in there]
+            left = wanted - there
+            ended = left - set(connection.scalars(select(ids).where(ids.in_(left)))) if left else ()
+            return list(ended)
 
-        return await self._writer.run(keep)
+        return await self._beside.run(keep)
 
     async def orphans(self, node: UUID | None) -> list[OpenReplyRow]:
         """Replies whose node holds no valid lease any more, and those of `node` that are silent."""

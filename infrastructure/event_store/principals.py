@@ -4,19 +4,23 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, exists, insert, select
 
 from application.ports import Clock, Principal
 from domain.usage import Kind
 from infrastructure.event_store.encryption import PlainNames
 from infrastructure.event_store.recent import Recent
-from infrastructure.event_store.schema import micros, principals, streams
+from infrastructure.event_store.schema import erasures, micros, principals, streams
 from infrastructure.event_store.writer import Writer
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 REMEMBERED = 50_000
+
+_known = select(
+    principals, exists().where(erasures.c.principal == principals.c.id).label("is_erased")
+)
 
 
 class SqlPrincipals:
@@ -97,8 +101,12 @@ class SqlPrincipals:
 
     async def _read(self, condition: ColumnElement[bool]) -> Principal | None:
         async with self._readers.connect() as connection:
-            row = (await connection.execute(select(principals).where(condition))).one_or_none()
-        return self._remember(self._principal(row)) if row else None
+            row = (await connection.execute(_known.where(condition))).one_or_none()
+        if row is None:
+            return None
+        principal = self._principal(row)
+        # The name of who is being erased goes last, and is somebody else's from then on.
+        return principal if row.is_erased else self._remember(principal)
 
     def _remember(self, principal: Principal) -> Principal:
         self._by_name.put((principal.kind, principal.name), principal)

@@ -214,9 +214,9 @@ def set_up(connection: Connection) -> str:
     from infrastructure.event_store.migrations.at_start import bring_up_to_date
 
     if connection.dialect.name == "postgresql":
-        from infrastructure.postgres import require_version
+        from infrastructure.postgres import require_fit
 
-        require_version(connection)
+        require_fit(connection)
     bring_up_to_date(connection)
     log_id = connection.scalar(select(log_meta.c.value).where(log_meta.c.key == "log_id"))
     if log_id is None:

@@ -108,6 +108,6 @@ def signals_of(url: str) -> Signals:
     """How the nodes on a log's database tell each other."""
     if not is_postgres(url):
         return NoSignals()
-    from infrastructure.postgres import libpq_url
+    from infrastructure.postgres import conninfo_of
 
-    return PostgresSignals(libpq_url(make_url(url)), CHANNEL)
+    return PostgresSignals(conninfo_of(make_url(url)), CHANNEL)

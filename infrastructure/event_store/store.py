@@ -28,6 +28,7 @@ from domain.usage import Usage
 from infrastructure.database import is_postgres, reader_engine, sync_writer_engine
 from infrastructure.event_store.aggregate_cache import AggregateCache
 from infrastructure.event_store.batch_tables import CommandRow, StreamWrite, Write
+from infrastructure.event_store.beside import beside_of
 from infrastructure.event_store.codec import Codec, codec_of, encode_meta
 from infrastructure.event_store.encryption import Vault
 from infrastructure.event_store.lease_time import ClockTime, DatabaseTime, LeaseTime
@@ -89,9 +90,10 @@ class SqlEventStore:
         self._vault = vault
         self._tell_gone: Callable[[UUID], None] = lambda chat_id: None
         self._tell_stopped: Callable[[UUID], None] = lambda reply_id: None
-        self._open_replies = OpenReplies(readers, self._writer, clock, lease_time, vault)
+        self._beside = beside_of(writing.url, self._writer)
+        self._open_replies = OpenReplies(readers, self._beside, clock, lease_time, vault)
         self.principals = SqlPrincipals(readers, self._writer, clock, vault.names)
-        self.leases = Leases(self._writer, lease_time)
+        self.leases = Leases(self._writer, self._beside, lease_time)
         self.view_generations = ViewGenerations(readers, self._writer)
 
     @classmethod
@@ -138,6 +140,7 @@ class SqlEventStore:
     async def close(self) -> None:
         """Finish what was handed in, and close the database."""
         await self._writer.close()
+        await self._beside.aclose()
         await self._vault.close()
         await self._readers.dispose()
         self._writing.dispose()

@@ -218,7 +218,7 @@ WORD = re.compile(r"[a-z][a-z0-9]*(?:[_-][a-z0-9]+)*")
 NOT_SPOKEN = {
     *("asgi", "body", "client", "headers", "more_body", "stream", "text"),
     *("s", "t", "u", "x"),  # of event ids, which are opaque
-    *("caller", "push", "pushes", "sse"),  # places in the log and in a request's state
+    *("caller", "push", "pushes", "sse", "unknown"),  # places in the log and in a request's state
     *("connect", "disconnect", "disconnecting", "messages"),  # of libraries
     *("no", "set-cookie", "x-accel-buffering"),
 }

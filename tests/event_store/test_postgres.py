@@ -38,12 +38,14 @@ def by(wire: Wire, url: str) -> str:
 
 
 def test_a_tailing_reader_misses_nothing_of_twelve_writers(database_url: str) -> None:
+    def writing() -> list[subprocess.Popen[bytes]]:
+        command = [sys.executable, "-m", "tests.event_store.many_writes", database_url]
+        return [subprocess.Popen([*command, str(APPENDS)]) for _ in range(WRITERS)]
+
     async def read() -> list[Recorded]:
         async with opened(database_url) as store:
-            chat = new_chat()
-            await store.append(append_of(chat))
-            command = [sys.executable, "-m", "tests.event_store.many_writes", database_url]
-            writers = [subprocess.Popen([*command, str(APPENDS)]) for _ in range(WRITERS)]
+            await store.append(append_of(new_chat()))
+            writers = await asyncio.to_thread(writing)
             seen = await store.read_all(0, 1)
             while len(seen) < 1 + WRITERS * APPENDS:
                 await store.wait(seen[-1].position, 30)
@@ -180,12 +182,13 @@ def test_what_another_node_does_is_heeded(database_url: str) -> None:
             chat.claim(thief, NOW)
             await there.append(append_of(chat))
             async with asyncio.timeout(10):
+                await here.wait(1, 10)
                 while await here.principals.owner_of(chat.id) != thief:
-                    await asyncio.sleep(0.01)
+                    await asyncio.wait({heeding}, timeout=0.01)
                 chat.delete(NOW)
                 await there.append(append_of(chat))
                 while not gone:
-                    await asyncio.sleep(0.01)
+                    await asyncio.wait({heeding}, timeout=0.01)
             assert gone == [chat.id]
             heeding.cancel()
 

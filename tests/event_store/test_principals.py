@@ -3,11 +3,11 @@
 import asyncio
 from uuid import uuid4
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, insert, select
 
 from application.ports import EventStore, Principal, Principals
 from infrastructure.database import sync_writer_engine
-from infrastructure.event_store.schema import principals
+from infrastructure.event_store.schema import erasures, principals
 from infrastructure.event_store.store import SqlEventStore
 from tests.event_store.given import NOW, SetClock, append_of, new_account, new_chat, opened, run
 
@@ -61,6 +61,22 @@ def test_many_first_sights_at_once_are_one_principal(url: str) -> None:
     with engine.begin() as connection:
         assert connection.scalar(select(func.count()).select_from(principals)) == 1
     engine.dispose()
+
+
+def test_a_name_that_is_asked_for_during_an_erasure_is_somebody_elses_after_it(url: str) -> None:
+    async def scenario(store: SqlEventStore, _clock: SetClock) -> None:
+        alice = await store.principals.resolve("user", "alice")
+        engine = sync_writer_engine(url)
+        async with opened(url) as other:
+            with engine.begin() as connection:
+                connection.execute(insert(erasures).values(principal=alice.id, begun_at=0))
+            assert await other.principals.resolve("user", "alice") == alice
+            with engine.begin() as connection:
+                connection.execute(delete(principals))
+            assert await other.principals.resolve("user", "alice") != alice
+        engine.dispose()
+
+    run(url, scenario)
 
 
 def test_the_owner_of_a_stream_is_known_and_moves_with_a_claim(url: str) -> None:

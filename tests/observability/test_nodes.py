@@ -64,7 +64,12 @@ def test_a_database_that_cannot_be_written_to_is_seen(
     with Service(tmp_path / "data", upstream.api_base, environ=environ) as service:
         service.wait_ready()
         assert figure(service, "dabir_database_up") == 1
-        postgres.drop(url)
+        postgres.allow_connections(url, False)
+        postgres.disconnect(url)
         until(lambda: figure(service, "dabir_database_up") == 0, 30)
         assert figure(service, "dabir_append_batch_size_count") > 0
-        service.kill()
+        unready = httpx.get(f"{service.url}/readyz")
+        assert (unready.status_code, list(unready.json()["reasons"])) == (503, ["store"])
+        postgres.allow_connections(url, True)
+        service.wait_ready()
+    postgres.drop(url)
