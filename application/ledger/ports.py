@@ -147,10 +147,14 @@ class LogImport(Protocol):
         """Write all of it or nothing.
 
         The log takes over the export's id, or keeps its own with `new_log_id`. Raises
-        BrokenArchive, LogNotEmpty.
+        BrokenArchive, LogNotEmpty, LogServed.
         """
         ...
 
 
 class LogNotEmpty(Refusal):
     """An import needs a log without events."""
+
+
+class LogServed(Refusal):
+    """Nodes are at work on the log into which an export is to go."""

@@ -9,14 +9,22 @@ import msgspec
 from sqlalchemy import Connection, Engine, insert, select, update
 
 from application.ledger.archive import Archive, principals_in
-from application.ledger.ports import Imported, LogNotEmpty, StoredEvent, UnreadableRow
+from application.ledger.ports import (
+    Imported,
+    LogNotEmpty,
+    LogServed,
+    StoredEvent,
+    UnreadableRow,
+)
 from application.ports import Recorded
 from domain.chat import Chat
 from domain.usage import Usage
 from infrastructure.event_store.codec import Codec, UndecodableEvent
 from infrastructure.event_store.encryption import PlainNames
+from infrastructure.event_store.lease_time import DatabaseTime
 from infrastructure.event_store.schema import (
     events,
+    leases,
     log_meta,
     micros,
     open_replies,
@@ -52,6 +60,7 @@ class SqlLogImport:
             for table in (events, principals):
                 if connection.execute(select(table).limit(1)).first() is not None:
                     raise LogNotEmpty("this log is in use already: import into an empty folder.")
+            _require_nobody(connection)
             archive = Archive(lines, self._decoded)
             if not new_log_id:
                 log_id = archive.header.log_id
@@ -89,6 +98,19 @@ class SqlLogImport:
             return self._codec.decode(stored)
         except UndecodableEvent as error:
             raise UnreadableRow(str(error)) from error
+
+
+def _require_nobody(connection: Connection) -> None:
+    """On SQLite the lock on the folder keeps servers away. Raises LogServed."""
+    if connection.dialect.name != "postgresql":
+        return
+    served = select(leases.c.node).where(leases.c.expires_at > DatabaseTime().now()).limit(1)
+    if connection.scalar(served) is not None:
+        # They know the log by the id that it has now.
+        raise LogServed(
+            "nodes are running on this database: stop them, and wait for DABIR_LEASE where one was "
+            "killed."
+        )
 
 
 class _Beside:

@@ -93,6 +93,10 @@ _wrapped = select(keys.c.stream_id, keys.c.master, keys.c.wrapped).where(
 _known = select(keys.c.stream_id).where(keys.c.stream_id.in_(bindparam("ids", expanding=True)))
 
 
+class MasterKeyMissing(Exception):  # noqa: N818 - a setting is at fault, not the key's row
+    """Another node, or `dabir keys rotate`, has wrapped a key under a master that is not here."""
+
+
 class Keyring:
     """The keys, opened. Any thread may use it.
 
@@ -161,7 +165,7 @@ class Keyring:
         with self._reading.begin() as connection:
             rows = connection.execute(query).all()
         found = {
-            row.stream_id: AESGCM(self._masters[row.master].unwrap(row.wrapped, row.stream_id))
+            row.stream_id: AESGCM(self._unwrapped(row.master, row.wrapped, row.stream_id))
             for row in rows
         }
         with self._lock:
@@ -280,7 +284,7 @@ class Keyring:
                         {
                             "of": row.stream_id,
                             "wrapped": current.wrap(
-                                self._masters[row.master].unwrap(row.wrapped, row.stream_id),
+                                self._unwrapped(row.master, row.wrapped, row.stream_id),
                                 row.stream_id,
                             ),
                         }
@@ -299,7 +303,14 @@ class Keyring:
             row = connection.execute(_find, {"id": stream_id}).one_or_none()
         if row is None:
             raise KeyError(stream_id)
-        return row.wrapped and self._masters[row.master].unwrap(row.wrapped, stream_id)
+        return row.wrapped and self._unwrapped(row.master, row.wrapped, stream_id)
+
+    def _unwrapped(self, master_id: bytes, wrapped: bytes, stream_id: UUID) -> bytes:
+        """Raises MasterKeyMissing."""
+        master = self._masters.get(master_id)
+        if master is None:
+            raise MasterKeyMissing
+        return master.unwrap(wrapped, stream_id)
 
     def _make(self, connection: Connection, stream_ids: Sequence[UUID]) -> dict[UUID, bytes]:
         current = self._current

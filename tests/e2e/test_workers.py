@@ -16,8 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.engines import Postgres
 from tests.node import run
-from tests.service import ROOT, Service, bearer, joined, named, send, sending, token, until
+from tests.service import ROOT, Service, bearer, joined, named, sending, token, until
 from tests.upstream import Upstream
 
 SECRET = "a secret that all nodes share, of 32 bytes"
@@ -41,6 +42,17 @@ def serving(
     with Service(folder / "data", upstream.api_base, environ=settings) as service:
         until(lambda: service.count_in_log('"serving"') == workers, 60)
         yield service
+
+
+@pytest.fixture(scope="module")
+def pair(
+    postgres: Postgres, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """Two workers that are ready, and that nobody may kill."""
+    database_url = postgres.create()
+    with serving(tmp_path_factory.mktemp("pair"), upstream, database_url, 2) as service:
+        yield service.wait_ready()
+    postgres.drop(database_url)
 
 
 def started(service: Service) -> dict[int, int]:
@@ -90,41 +102,41 @@ def test_workers_that_cannot_start_say_so_once(tmp_path: Path, upstream: Upstrea
     assert "nothing" not in done.stderr
 
 
-def test_all_of_them_get_connections_and_write_one_log(
-    tmp_path: Path, upstream: Upstream, database_url: str
-) -> None:
-    with serving(tmp_path, upstream, database_url, 3) as service:
-        counted = answered_by(service, 200)
-        assert len(counted) == 3
-        assert sum(counted.values()) == 200
+def test_all_of_them_get_connections_and_write_one_log(pair: Service) -> None:
+    counted = answered_by(pair, 200)
+    assert len(counted) == 2
+    assert sum(counted.values()) == 200
 
-        async def one(client: httpx.AsyncClient, number: int) -> str:
-            url, headers = f"{service.url}/api/v1/messages/send", bearer(f"user-{number}")
-            answer = await client.post(url, json={"content": "hello"}, headers=headers)
-            assert answer.text.count("event: assistant_complete") == 1, answer.text
-            (reply,) = set(re.findall(r'"reply_id":"([^"]+)"', answer.text))
-            return str(reply)
+    async def one(client: httpx.AsyncClient, number: int) -> str:
+        url, headers = f"{pair.url}/api/v1/messages/send", bearer(f"user-{number}")
+        answer = await client.post(url, json={"content": "hello"}, headers=headers)
+        assert answer.text.count("event: assistant_complete") == 1, answer.text
+        (reply,) = set(re.findall(r'"reply_id":"([^"]+)"', answer.text))
+        return str(reply)
 
-        async def many() -> list[str]:
-            async with httpx.AsyncClient(timeout=60) as client:
-                return await asyncio.gather(*(one(client, number) for number in range(30)))
+    async def many() -> list[str]:
+        async with httpx.AsyncClient(timeout=60) as client:
+            return await asyncio.gather(*(one(client, number) for number in range(30)))
 
-        # Forked processes could make the same ids.
-        assert len(set(asyncio.run(many()))) == 30
-        checked = service.dabir("replay", "--check")
-        assert checked.returncode == 0, checked.stderr
-    assert service.wait() == 0
+    # Forked processes could make the same ids.
+    assert len(set(asyncio.run(many()))) == 30
+    checked = pair.dabir("replay", "--check")
+    assert checked.returncode == 0, checked.stderr
 
 
-def test_polling_is_refused_in_words_and_websocket_served(
-    tmp_path: Path, upstream: Upstream, database_url: str
-) -> None:
-    with serving(tmp_path, upstream, database_url, 2) as service:
-        poll = httpx.get(f"{service.url}/socket.io/?EIO=4&transport=polling", timeout=30)
-        assert poll.status_code == 400
-        assert "transports: ['websocket']" in poll.json()["message"]
-        pushed = [event for event, _ in run(service, "both_channels", token("ada"), "websocket")]
-        assert pushed.count("message_completed") == 1
+def test_polling_is_refused_in_words_and_websocket_served(pair: Service) -> None:
+    poll = httpx.get(f"{pair.url}/socket.io/?EIO=4&transport=polling", timeout=30)
+    assert poll.status_code == 400
+    assert "transports: ['websocket']" in poll.json()["message"]
+    pushed = [event for event, _ in run(pair, "both_channels", token("ada"), "websocket")]
+    assert pushed.count("message_completed") == 1
+
+
+def test_the_parent_holds_next_to_nothing(pair: Service) -> None:
+    worker = started(pair)[1]
+    parent = int(status_of(worker)["PPid"])
+    assert status_of(parent)["Threads"] == "1"
+    assert memory_of(parent) < memory_of(worker) / 2
 
 
 def test_one_that_dies_is_replaced_while_the_others_serve(
@@ -143,13 +155,12 @@ def test_one_that_dies_is_replaced_while_the_others_serve(
         assert service.stop() == 0
 
 
-@pytest.mark.parametrize("everyone", [False, True], ids=["parent", "all"])
 def test_told_to_stop_they_let_replies_end(
-    tmp_path: Path, upstream: Upstream, database_url: str, everyone: bool
+    tmp_path: Path, upstream: Upstream, database_url: str
 ) -> None:
     """A terminal and systemd may signal all of them: that counts once."""
     with serving(tmp_path, upstream, database_url, 2) as service, ExitStack() as streams:
-        gate = f"workers-{everyone}"
+        gate = "workers"
         opened = [
             streams.enter_context(
                 sending(service, bearer(f"user-{number}"), content=f"[[gate-{gate}]] the end")
@@ -158,11 +169,11 @@ def test_told_to_stop_they_let_replies_end(
         ]
         seen = [stream.until("assistant_delta") for stream in opened]
         workers = list(started(service).values())
-        for pid in workers if everyone else []:
+        for pid in workers:
             os.kill(pid, signal.SIGINT)
         service.signal(signal.SIGINT)
         until(lambda: service.count_in_log('"waits_for": "replies"') == 2)
-        for pid in workers if everyone else []:
+        for pid in workers:
             os.kill(pid, signal.SIGTERM)
         upstream.release(gate)
         for stream, events in zip(opened, seen, strict=True):
@@ -219,18 +230,6 @@ def test_told_to_stop_before_they_serve_they_go(tmp_path: Path, database_url: st
     assert process.returncode == 0
     assert '"worker started"' not in rest
     assert '"serving"' not in rest
-
-
-def test_the_parent_holds_next_to_nothing(
-    tmp_path: Path, upstream: Upstream, database_url: str
-) -> None:
-    with serving(tmp_path, upstream, database_url, 2) as service:
-        service.wait_ready()
-        worker = started(service)[1]
-        parent = int(status_of(worker)["PPid"])
-        assert status_of(parent)["Threads"] == "1"
-        assert memory_of(parent) < memory_of(worker) / 2
-        assert named(send(service, bearer("ada"), "hello"), "assistant_complete")
 
 
 def status_of(pid: int) -> dict[str, str]:

@@ -12,7 +12,7 @@ from application.errors import ConfigurationError, PrincipalErased
 from application.ports import Append, CommandKey
 from domain.chat import Chat
 from infrastructure.event_store.encryption import LockedForm, SealedForm
-from infrastructure.event_store.keyring import FILE_NAME, Keyring
+from infrastructure.event_store.keyring import FILE_NAME, Keyring, MasterKeyMissing
 from infrastructure.event_store.master_key import MasterKey
 from infrastructure.event_store.personal import UnreadablePersonal
 from tests.erasure.given import ANOTHER, MASTER, conversation, opened, words_in
@@ -167,6 +167,23 @@ def test_two_processes_that_need_a_key_make_one(tmp_path: Path) -> None:
     assert SealedForm(two).open(sealed, stream, 1, "a topic") == b"{}"
     one.close()
     two.close()
+
+
+def test_a_key_under_a_master_that_is_not_given_is_no_key_that_is_not_there(
+    tmp_path: Path,
+) -> None:
+    """As where one node has the new master key already, and another has not."""
+    old = Keyring(tmp_path / FILE_NAME, [MasterKey(MASTER)])
+    new = Keyring(tmp_path / FILE_NAME, [MasterKey(ANOTHER), MasterKey(MASTER)])
+    stream = uuid4()
+    new.ensure([stream])
+    sealed = SealedForm(new).seal(b"{}", stream, 1, "a topic")
+    with pytest.raises(MasterKeyMissing):
+        old.fetch([stream])
+    with pytest.raises(MasterKeyMissing):
+        SealedForm(old).open(sealed, stream, 1, "a topic")
+    old.close()
+    new.close()
 
 
 def test_nothing_is_sealed_for_a_stream_whose_key_was_dropped(tmp_path: Path) -> None:

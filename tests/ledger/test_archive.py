@@ -1,8 +1,10 @@
 """An export is the log byte for byte; an import takes all of it or nothing."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,14 @@ from uuid import UUID, uuid4
 import pytest
 
 from application.ledger.archive import BrokenArchive, Export, principal_lines
-from application.ledger.ports import Imported, LogNotEmpty, NotInLog
+from application.ledger.ports import Imported, LogNotEmpty, LogServed, NotInLog
 from application.ledger.replay import Replay
 from infrastructure.database import sync_writer_engine
 from infrastructure.event_store.codec import codec
 from infrastructure.event_store.encryption import PlainNames
 from infrastructure.event_store.importing import SqlLogImport
+from infrastructure.event_store.store import SqlEventStore
+from tests.event_store.given import SetClock
 from tests.ledger.given import Conversation, checked, edit, ledger, write_history
 
 Lines = list[bytes]
@@ -29,9 +33,10 @@ def exported(path: Path, **options: Any) -> Lines:
 
 
 def imported(
-    path: Path, lines: Lines, people: Sequence[bytes] = (), new_log_id: bool = False
+    path: Path | str, lines: Lines, people: Sequence[bytes] = (), new_log_id: bool = False
 ) -> Imported:
-    writing = sync_writer_engine(f"sqlite:///{path}")
+    """Into a file, or a database by its address."""
+    writing = sync_writer_engine(path if isinstance(path, str) else f"sqlite:///{path}")
     try:
         return SqlLogImport(writing, codec, PlainNames()).load(lines, people, new_log_id=new_log_id)
     finally:
@@ -228,3 +233,21 @@ def test_a_log_in_use_takes_no_import(path: Path) -> None:
     Conversation(path)
     with pytest.raises(LogNotEmpty):
         imported(path, exported(path))
+
+
+def test_an_import_keeps_off_nodes_that_run_on_the_database(path: Path, database_url: str) -> None:
+    """They would go on under the id that the log had before."""
+    write_history(path, 1, 10)
+    lines = exported(path)
+
+    async def scenario() -> None:
+        store = await SqlEventStore.open(database_url, clock=SetClock())
+        lease = await store.leases.acquire(uuid4(), timedelta(minutes=1))
+        with pytest.raises(LogServed):
+            await asyncio.to_thread(imported, database_url, lines)
+        assert await store.head() == 0
+        await store.leases.release(lease)
+        await store.close()
+
+    asyncio.run(scenario())
+    assert imported(database_url, lines).events == len(lines) - 1
