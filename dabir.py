@@ -221,6 +221,7 @@ async def compose(
         vault=vault_of(keyring),
     )
     closing.push_async_callback(store.close)
+    await store.agree(settings.currency, secret)
     if settings.postgres_url is not None:
         # On SQLite a restore has seen to it.
         await asyncio.to_thread(require_erased, settings.postgres_url, keyring)

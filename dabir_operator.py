@@ -121,6 +121,7 @@ def top_up(data_dir: Path | None, kind: "Kind", name: str, command: "TopUp") -> 
         vault = vault_of(opened_keyring(settings, closing))
         store = await SqlEventStore.open(log_url(settings), clock=clock, vault=vault)
         try:
+            await store.agree(settings.currency, secret)
             # Nothing is held here, so no model is needed.
             accounts = Accounts(store, Catalogue("", ()), terms_of(settings), secret)
             commands = UsageCommands(Turns(store, ids, secret), accounts, clock)

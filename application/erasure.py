@@ -7,6 +7,7 @@ views that still held them.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ import msgspec
 
 from application.errors import StreamNotFound, VersionConflict
 from application.ports import Append, Clock, EventStore, Ids, Meta, Principal, Principals
-from application.projections import Advance, BuildUnderWay, Projections
+from application.projections import Advance, BuildUnderWay, NoBuild, Projections
 from application.settlement import consumption_of, end_hold, is_given_back
 from application.token_count import TokenCounter
 from application.turns import DEADLINE
@@ -266,7 +267,8 @@ class ErasureDesk:
         try:
             self._projections.rebuild(advance)
         except BuildUnderWay:
-            self._projections.cancel()
+            with suppress(NoBuild):  # another erasure's, which has ended by now
+                self._projections.cancel()
             self._projections.rebuild(advance)
         for principal in principals:
             self._run(self._erasure.finish(principal))

@@ -11,7 +11,7 @@ from application.settlement import consumption_of, end_hold
 from application.token_count import TokenCounter
 from application.turns import Turns
 from domain.chat import Chat
-from domain.usage import Consumption, Usage
+from domain.usage import Consumption, HoldNotOpen, Usage
 
 REAP_INTERVAL = 1.0
 RETRY_AFTER = 60.0
@@ -74,8 +74,9 @@ class Recovery:
             try:
                 await self._interrupt(row)
                 self._reaped(row)
-            except VersionConflict:
-                continue  # somebody else ends it, or the next round does
+            except (VersionConflict, HoldNotOpen):
+                # Somebody else ends it, maybe between reading the chat and the account.
+                continue
             except Exception as error:  # noqa: BLE001 - a supervisor: one must not keep the others
                 delay = min(RETRY_AFTER, max(REAP_INTERVAL, 2 * delay))
                 self._later[row.reply_id] = (now + delay, delay)

@@ -28,6 +28,7 @@ from application.ports import (
 )
 from application.tracing import UNTRACED, Tracer
 from domain.refusal import Refusal
+from domain.usage import HoldNotOpen
 
 R = TypeVar("R")
 
@@ -173,7 +174,9 @@ class Turns:
                 repeated = await self._repeated(attempt, result_type)
                 if repeated is not None:
                     return repeated
-                final = attempt.fresh if isinstance(refused, Refusal) else False
+                # A hold that has gone was ended by another process between two reads.
+                settled = isinstance(refused, Refusal) and not isinstance(refused, HoldNotOpen)
+                final = attempt.fresh and settled
                 if final or loop.time() > deadline:
                     raise
                 attempt = msgspec.structs.replace(attempt, fresh=True)

@@ -43,6 +43,7 @@ from infrastructure.event_store.schema import (
     pair_with_keyring,
     set_up,
 )
+from infrastructure.event_store.shared_settings import agree
 from infrastructure.event_store.signals import Signals, signals_of
 from infrastructure.event_store.snapshots import Snapshots
 from infrastructure.event_store.view_generations import ViewGenerations
@@ -82,6 +83,7 @@ class SqlEventStore:
         self._signals = signals
         self._hearing: dict[str, Callable[[int], None]] = {HEAD: self._log.committed}
         self._writer = Writer(writing, clock, lease_time, self._committed, observe)
+        self._lease_time = lease_time
         self._cache = AggregateCache()
         self._snapshots = Snapshots()
         self._snapshot_writes: set[asyncio.Future[None]] = set()
@@ -250,6 +252,10 @@ class SqlEventStore:
         Of a principal not heard of for long it may be a later one, never an earlier.
         """
         return self._last_appends.get(principal) or self._forgotten_append
+
+    async def agree(self, currency: str, secret: bytes) -> None:
+        """Raises ConfigurationError where others write to this log with other settings."""
+        await self._writer.run(lambda c: agree(c, currency, secret, self._lease_time))
 
     # What other nodes do
 

@@ -10,9 +10,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from application.erasure import PaysForAnother
+from application.erasure import ErasureDesk, PaysForAnother
 from application.errors import PrincipalErased
 from application.ports import Append
+from application.projections import Advance, BuildUnderWay, NoBuild, Projections, Rebuilt
 from domain.chat import Chat
 from domain.usage import AccountErased, Usage
 from tests.erasure.given import MASTER, conversation, opened, words_in
@@ -245,6 +246,35 @@ def test_a_copy_from_the_midst_of_an_erasure_is_erased_to_the_end(tmp_path: Path
         assert words_in(tmp_path, WORDS, NAME) == {}
 
     asyncio.run(scenario())
+
+
+class BuiltByAnother(Projections):
+    """Views that another process builds, and has built by the time one looks again."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def rebuild(self, advance: Advance) -> Rebuilt:
+        self.asked.append("rebuild")
+        if len(self.asked) == 1:
+            raise BuildUnderWay
+        return Rebuilt("3", 0, 0, 0.0)
+
+    def cancel(self) -> str:
+        self.asked.append("cancel")
+        raise NoBuild
+
+
+def test_two_erasures_at_once_both_come_to_an_end(tmp_path: Path) -> None:
+    async def scenario() -> ErasureDesk:
+        async with opened(tmp_path) as folder:
+            return ErasureDesk(
+                asyncio.run, folder.erasure, folder.log, folder.store.principals, views
+            )
+
+    views = BuiltByAnother()  # type: ignore[abstract]
+    asyncio.run(scenario()).finish([], lambda done, total=None: None)
+    assert views.asked == ["rebuild", "cancel", "rebuild"]
 
 
 def _put_back(copy: Path) -> None:
