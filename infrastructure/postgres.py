@@ -1,22 +1,12 @@
-"""Engines on PostgreSQL, by psycopg 3.
+"""Engines on PostgreSQL, by psycopg 3."""
 
-A connection on which nobody answers is cut after `PATIENCE_SECONDS`: a peer that went away without
-a word would else be waited for as long as the kernel believes in it, or for ever.
-"""
-
-import select
-import socket
-import threading
-import time
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError
-from sqlalchemy.pool import Pool
+from sqlalchemy.exc import DBAPIError
 
 from application.errors import ConfigurationError
 
@@ -25,6 +15,8 @@ try:
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 except ImportError:
     raise ConfigurationError("PostgreSQL needs psycopg: pip install 'dabir[postgres]'.") from None
+
+from infrastructure.impatience import Impatience
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -37,12 +29,15 @@ DURABLE_WITHIN, OTHERS_WITHIN = 2000, 5000
 A process that is paused in the midst of it would else keep every other one from writing. In a
 pipeline it counts as active for the server, so that a time-out for idleness would not do.
 """
-OLDEST = (17,)
+OLDEST = 17
 """The first version of PostgreSQL that can end transactions by time."""
-PATIENCE_SECONDS = 15.0
 CONNECT_TIMEOUT = 5
 
 READERS = 4
+
+IMPATIENCE = Impatience()
+"""Cuts a connection on which nobody answers. A peer that went away without a word would else be
+waited for as long as the kernel believes in it, or for ever."""
 
 _READ_ONLY = "25006"
 
@@ -78,29 +73,33 @@ def writer_engine(
         within = DURABLE_WITHIN if durable else OTHERS_WITHIN
         take_lock += f", set_config('transaction_timeout', '{within}', true)"
 
+    event.listen(engine, "connect", _require_version)
+
     @event.listens_for(engine, "begin")
     def begin_locked(connection: Connection) -> None:
         connection.exec_driver_sql(take_lock)
 
     event.listen(engine, "handle_error", _leave_read_only)
     if not patient:
-        _impatience.watch(engine.pool)
+        IMPATIENCE.watch(engine.pool)
     return engine
 
 
 def require_fit(connection: Connection) -> None:
-    """Raises ConfigurationError where the server is too old, or cannot hold what people write."""
-    version = connection.dialect.server_version_info or ()
-    if version < OLDEST:
-        raise ConfigurationError(
-            f"PostgreSQL {OLDEST[0]} or newer is needed, and this is {version[0]}."
-        )
+    """Raises ConfigurationError where the database cannot hold what people write."""
     encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
     if encoding != "UTF8":
         raise ConfigurationError(
             f"the database's encoding is {encoding}, which does not hold what people write: make "
             "one with ENCODING 'UTF8'."
         )
+
+
+def _require_version(connection: psycopg.Connection, _record: object) -> None:
+    """Raises ConfigurationError where the server is too old."""
+    version = connection.info.server_version // 10_000
+    if version < OLDEST:
+        raise ConfigurationError(f"PostgreSQL {OLDEST} or newer is needed, and this is {version}.")
 
 
 def async_reader_engine(url: URL) -> "AsyncEngine":
@@ -115,7 +114,7 @@ def async_reader_engine(url: URL) -> "AsyncEngine":
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,
     )
-    _impatience.watch(engine.sync_engine.pool)
+    IMPATIENCE.watch(engine.sync_engine.pool)
     return engine
 
 
@@ -130,7 +129,7 @@ def async_writer_engine(url: URL) -> "AsyncEngine":
         connect_args=_connect_args(url, None, {"transaction_timeout": OTHERS_WITHIN}),
         hide_parameters=True,
     )
-    _impatience.watch(engine.sync_engine.pool)
+    IMPATIENCE.watch(engine.sync_engine.pool)
     return engine
 
 
@@ -145,7 +144,7 @@ def reader_engine(url: URL, *, schema: str | None = None, patient: bool = False)
         hide_parameters=True,
     )
     if not patient:
-        _impatience.watch(engine.pool)
+        IMPATIENCE.watch(engine.pool)
     return engine
 
 
@@ -225,78 +224,3 @@ def _leave_read_only(context: ExceptionContext) -> None:
     """What became a replica lets nobody write: the next connection may find who took its place."""
     if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
         context.is_disconnect = True
-
-
-class _Impatience:
-    """One thread that cuts connections which were taken from a pool long ago and not given back.
-
-    What was broken while nobody used it is noticed when it is taken.
-    """
-
-    def __init__(self) -> None:
-        self._taken: dict[int, tuple[float, weakref.ref[Any]]] = {}
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-
-    def watch(self, pool: Pool) -> None:
-        event.listen(pool, "checkout", self._note)
-        event.listen(pool, "checkin", self._forget)
-
-    def _note(self, connection: Any, record: Any, _proxy: object) -> None:
-        """Raises DisconnectionError, upon which the pool takes another one."""
-        driver = record.driver_connection
-        if driver.closed or (_has_news(driver.fileno()) and not _answers(connection)):
-            raise DisconnectionError
-        with self._lock:
-            self._taken[id(record)] = (time.monotonic(), weakref.ref(driver))
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._look, name="postgres-impatience", daemon=True
-                )
-                self._thread.start()
-
-    def _forget(self, _connection: object, record: Any) -> None:
-        with self._lock:
-            self._taken.pop(id(record), None)
-
-    def _look(self) -> None:
-        while True:
-            time.sleep(1.0)
-            latest = time.monotonic() - PATIENCE_SECONDS
-            with self._lock:
-                late = [(key, ref) for key, (since, ref) in self._taken.items() if since < latest]
-                for key, _ in late:
-                    del self._taken[key]
-            for _, ref in late:
-                driver = ref()
-                if driver is not None and not driver.closed:
-                    cut(driver.fileno())
-
-
-def _has_news(descriptor: int) -> bool:
-    """Whether something came though nothing was asked: mostly that the connection has ended."""
-    news = select.poll()
-    news.register(descriptor, select.POLLIN)
-    return bool(news.poll(0))
-
-
-def _answers(connection: Any) -> bool:
-    try:
-        connection.cursor().execute("SELECT 1")
-    except psycopg.Error:
-        return False
-    return True
-
-
-def cut(descriptor: int) -> None:
-    """End a connection under whoever waits for its answer; they get an error."""
-    connection = socket.socket(fileno=descriptor)
-    try:
-        connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return  # it had ended by itself
-    finally:
-        connection.detach()
-
-
-_impatience = _Impatience()

@@ -85,13 +85,13 @@ class Postgres:
 
 
 @contextmanager
-def postgres_server(configuration: str = _CONFIGURATION) -> Iterator[Postgres]:
+def postgres_server(configuration: str = _CONFIGURATION, version: int = 18) -> Iterator[Postgres]:
     named = os.environ.get("DABIR_TEST_DATABASE_URL")
-    if named:
+    if named and version == 18:
         yield Postgres(make_url(named))
         return
     folder = Path(tempfile.mkdtemp(prefix="dabir-pg-"))
-    server = PostgresServer(folder, cleanup_mode="stop")
+    server = PostgresServer(folder, cleanup_mode="stop", postgres_version=version)
     try:
         server.ensure_pgdata_inited()
         with (folder / "postgresql.conf").open("a") as file:

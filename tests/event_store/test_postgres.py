@@ -13,6 +13,7 @@ from sqlalchemy import make_url
 from application.errors import LeaseLost
 from application.ports import Append, Recorded
 from domain.chat import Chat
+from infrastructure import impatience
 from infrastructure import postgres as engines
 from infrastructure.event_store.lease_time import DatabaseTime
 from infrastructure.event_store.store import SqlEventStore
@@ -135,7 +136,7 @@ def test_every_connection_broken_again_and_again_loses_and_doubles_nothing(
 def test_a_wire_that_goes_dead_is_cut_and_the_writer_goes_on(
     wire: Wire, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(impatience, "PATIENCE_SECONDS", 1.0)
 
     async def scenario() -> None:
         async with opened(by(wire, database_url)) as store:

@@ -13,7 +13,7 @@ from application.errors import ConfigurationError
 from infrastructure.database import outside_cause, sync_reader_engine, sync_writer_engine
 from infrastructure.event_store.store import SqlEventStore
 from infrastructure.postgres import conninfo_of
-from tests.engines import Postgres
+from tests.engines import Postgres, postgres_server
 from tests.event_store.given import SetClock, append_of, new_chat, opened
 
 
@@ -43,6 +43,14 @@ def open_and_close(url: str | URL) -> None:
         await (await SqlEventStore.open(address, clock=SetClock())).close()
 
     asyncio.run(scenario())
+
+
+def test_an_old_server_is_refused_by_its_version() -> None:
+    with (
+        postgres_server(version=16) as postgres,
+        pytest.raises(ConfigurationError, match="PostgreSQL 17 or newer is needed, and this is 16"),
+    ):
+        open_and_close(postgres.create())
 
 
 def test_an_encoding_that_does_not_hold_all_texts_is_refused(
