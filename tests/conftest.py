@@ -34,14 +34,19 @@ def postgres() -> Iterator[Postgres]:
         yield postgres
 
 
+@pytest.fixture(scope="session")
+def emptied_databases() -> list[str]:
+    """Databases that nothing is left in."""
+    return []
+
+
 @pytest.fixture
-def database_url(postgres: Postgres) -> Iterator[str]:
-    """A new, empty database on PostgreSQL."""
-    url = postgres.create()
-    try:
-        yield url
-    finally:
-        postgres.drop(url)
+def database_url(postgres: Postgres, emptied_databases: list[str]) -> Iterator[str]:
+    """An empty database on PostgreSQL."""
+    url = emptied_databases.pop() if emptied_databases else postgres.create()
+    yield url
+    postgres.empty(url)
+    emptied_databases.append(url)
 
 
 @pytest.fixture(scope="session")

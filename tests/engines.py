@@ -54,6 +54,25 @@ class Postgres:
         statement = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
         self._run(statement.format(sql.Identifier(name), sql.Literal(allowed)))
 
+    def empty(self, url: str) -> None:
+        """Leave nothing in a database: a tenth of what dropping it and making another one costs."""
+        name = sql.Identifier(str(make_url(url).database))
+        again = "ALTER DATABASE {} WITH ALLOW_CONNECTIONS true CONNECTION LIMIT -1"
+        self._run(sql.SQL(again).format(name))
+        self._run(sql.SQL("ALTER DATABASE {} RESET ALL").format(name))
+        self.disconnect(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            found = connection.execute(
+                "SELECT nspname FROM pg_namespace"
+                " WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
+            ).fetchall()
+            for (schema,) in found:
+                drop = sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema))
+                connection.execute(drop)
+            # As a new database has it.
+            connection.execute("CREATE SCHEMA public AUTHORIZATION pg_database_owner")
+            connection.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
+
     def disconnect(self, url: str) -> int:
         """Break every connection to a database; returns how many there were."""
         query = (

@@ -15,7 +15,7 @@ from tests.faults.soak import soak, soak_nodes
 
 SEED = int(os.environ.get("FAULT_SEED", "1"))
 RUNS = int(os.environ.get("FAULT_RUNS", "40"))
-STORMS = int(os.environ.get("STORM_RUNS", "4"))
+STORMS = int(os.environ.get("STORM_RUNS", "3"))
 
 
 def test_a_plan_is_a_function_of_its_seed() -> None:
