@@ -131,7 +131,9 @@ class SharedWindows(Storage):
         return not self._away
 
     async def reset(self) -> int:
-        raise NotImplementedError
+        """Forget all windows, in Valkey too while it answers; returns how many there were here."""
+        await self._asked(self._there.reset)
+        return await self._here.reset()
 
     async def clear(self, key: str) -> None:
         await self._here.clear(key)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from sqlalchemy import URL, Connection
+from sqlalchemy.exc import DBAPIError
 
 from infrastructure.database import is_gone, is_postgres
 
@@ -45,7 +46,7 @@ class ByConnections:
     async def run(self, job: Callable[[Connection], T]) -> T:
         try:
             return await self._once(job)
-        except Exception as error:
+        except DBAPIError as error:
             if not is_gone(error):
                 raise
             return await self._once(job)

@@ -36,6 +36,19 @@ def run(url: str, scenario: Callable[[CountedRates, CountedRates], Awaitable[Non
     asyncio.run(play())
 
 
+def test_forgotten_windows_begin_anew_on_all_nodes(valkey: Valkey) -> None:
+    async def play() -> None:
+        log_id = str(uuid4())
+        one, other = SharedWindows(valkey.url, log_id), SharedWindows(valkey.url, log_id)
+        assert [await each.incr("key", 60) for each in (one, other, one)] == [1, 2, 3]
+        assert await one.reset() == 1
+        assert await other.incr("key", 60) == 1
+        await one.aclose()
+        await other.aclose()
+
+    asyncio.run(play())
+
+
 def test_what_one_node_counts_is_counted_for_all(valkey: Valkey) -> None:
     async def scenario(one: CountedRates, other: CountedRates) -> None:
         alice, bob = caller(), caller()
