@@ -244,8 +244,8 @@ async def compose(
         currency=terms.currency,
     )
     closing.push_async_callback(views.close)
-    store.when_told("views", views.heard)
-    views.when_applied(lambda events, began: store.tell("views", events[-1].position))
+    store.others.when_told("views", views.heard)
+    views.when_applied(lambda events, began: store.others.tell("views", events[-1].position))
     limits = CountedRates.configured(settings, store.log_id)
     closing.push_async_callback(limits.aclose)
     identity = TokenIdentity.configured(
@@ -289,8 +289,8 @@ async def compose(
         pace,
     )
     # A reply that says nothing is not checkpointed, so that nothing else would tell it.
-    store.when_gone(lambda chat_id: replies.cut_in(chat_id, "deleted"))
-    store.when_stopped(lambda reply_id: replies.cut(reply_id, "stopped"))
+    store.others.when_gone(lambda chat_id: replies.cut_in(chat_id, "deleted"))
+    store.others.when_stopped(lambda reply_id: replies.cut(reply_id, "stopped"))
     recovery = Recovery(
         store,
         turns,
@@ -430,7 +430,7 @@ async def compose(
         "model": get_ready,
     }
     if settings.postgres_url is not None:
-        node.beside |= {"signals": store.listen, "heeding": store.heed}
+        node.beside |= {"signals": store.others.listen, "heeding": store.others.heed}
     node.drains = {
         "commands": tell_sockets,
         "replies": let_replies_run,

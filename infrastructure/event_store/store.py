@@ -1,7 +1,7 @@
 """The event store: what `application.ports.EventStore` asks for, on SQLAlchemy Core."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import cast
 from uuid import UUID
@@ -35,6 +35,7 @@ from infrastructure.event_store.lease_time import ClockTime, DatabaseTime, Lease
 from infrastructure.event_store.leases import Leases
 from infrastructure.event_store.log import Log
 from infrastructure.event_store.open_replies import OpenReplies
+from infrastructure.event_store.other_nodes import HEAD, OtherNodes
 from infrastructure.event_store.principals import REMEMBERED, SqlPrincipals
 from infrastructure.event_store.recent import Recent
 from infrastructure.event_store.schema import (
@@ -50,13 +51,6 @@ from infrastructure.event_store.view_generations import ViewGenerations
 from infrastructure.event_store.writer import Observe, Writer
 
 log = structlog.get_logger()
-
-HEAD = "head"
-"""The name under which nodes tell each other of the log's head."""
-
-HEEDED = (Chat.Claimed, Chat.StopRequested, Chat.Deleted, Chat.Erased, Usage.PrincipalErased)
-HEED_IDLE = 30.0
-HEED_RETRY = 1.0
 
 
 class SqlEventStore:
@@ -80,8 +74,6 @@ class SqlEventStore:
         self._clock = clock
         self._codec = codec
         self._log = Log(readers, codec, vault.fetch)
-        self._signals = signals
-        self._hearing: dict[str, Callable[[int], None]] = {HEAD: self._log.committed}
         self._writer = Writer(writing, clock, lease_time, self._committed, observe)
         self._lease_time = lease_time
         self._cache = AggregateCache()
@@ -90,11 +82,10 @@ class SqlEventStore:
         self._last_appends: Recent[UUID, int] = Recent(REMEMBERED, self._forget_append)
         self._forgotten_append = 0
         self._vault = vault
-        self._tell_gone: Callable[[UUID], None] = lambda chat_id: None
-        self._tell_stopped: Callable[[UUID], None] = lambda reply_id: None
         self._beside = beside_of(writing.url, self._writer)
         self._open_replies = OpenReplies(readers, self._beside, clock, lease_time, vault)
         self.principals = SqlPrincipals(readers, self._writer, clock, vault.names)
+        self.others = OtherNodes(self._log, signals, self.principals, vault)
         self.leases = Leases(self._writer, self._beside, lease_time)
         self.view_generations = ViewGenerations(readers, self._writer)
 
@@ -231,7 +222,7 @@ class SqlEventStore:
         """Events of all streams in order, from position `after` + 1."""
         recorded = await self._log.read_all(after, limit)
         for each in recorded:
-            self._heed(each)
+            self.others.heed_event(each)
         return recorded
 
     async def read_stream(self, stream_id: UUID, after_version: int = 0) -> list[Recorded]:
@@ -257,66 +248,9 @@ class SqlEventStore:
         """Raises ConfigurationError where others write to this log with other settings."""
         await self._writer.run(lambda c: agree(c, currency, secret, self._lease_time))
 
-    # What other nodes do
-
-    async def listen(self) -> None:
-        """Hear of other nodes' commits at once. Until cancelled; without it a poll tells later."""
-        await self._signals.listen(self._hear)
-
-    def tell(self, name: str, number: int) -> None:
-        """Tell the other nodes a number that only grows."""
-        self._signals.tell(name, number)
-
-    def when_told(self, name: str, hear: Callable[[int], None]) -> None:
-        self._hearing[name] = hear
-
-    async def heed(self) -> None:
-        """Notice what other nodes append that this one must know of. Until cancelled.
-
-        For a node that does not read all of the log anyway.
-        """
-        position = self.known_head
-        while True:
-            try:
-                head = await self._log.wait(position, HEED_IDLE)
-                for recorded in await self._log.read_topics(HEEDED, position, head):
-                    self._heed(recorded)
-                position = head
-            except Exception as error:  # noqa: BLE001 - a supervisor: told, and tried again
-                log.warning("heeding_failed", error=type(error).__name__)
-                await asyncio.sleep(HEED_RETRY)
-
-    def when_gone(self, tell: Callable[[UUID], None]) -> None:
-        """`tell` is called with each chat that is read to have been deleted or erased."""
-        self._tell_gone = tell
-
-    def when_stopped(self, tell: Callable[[UUID], None]) -> None:
-        """`tell` is called with each reply that is read to have been asked to stop."""
-        self._tell_stopped = tell
-
     def _committed(self, head: int) -> None:
         self._log.committed(head)
-        self._signals.tell(HEAD, head)
-
-    def _hear(self, name: str, number: int) -> None:
-        if hear := self._hearing.get(name):
-            hear(number)
-
-    def _heed(self, recorded: Recorded) -> None:
-        """Another process may have appended it: what this one remembers may be so no more."""
-        match recorded.event:
-            case Chat.Claimed():
-                self.principals.forget_owner(recorded.stream_id)
-            case Chat.StopRequested() as stop:
-                self._tell_stopped(stop.reply_id)
-            case Chat.Deleted():
-                self._tell_gone(recorded.stream_id)
-            case Chat.Erased():
-                self._vault.forget(recorded.stream_id)
-                self._tell_gone(recorded.stream_id)
-            case Usage.PrincipalErased():
-                self._vault.forget(recorded.stream_id)
-                self.principals.forget(recorded.stream_id)
+        self.others.tell(HEAD, head)
 
     async def _replay(self, kind: type[A], stream_id: UUID) -> Chat | Usage | None:
         async with self._readers.connect() as connection:

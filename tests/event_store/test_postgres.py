@@ -157,8 +157,8 @@ def test_nodes_hear_of_a_commit_sooner_than_they_would_look(
 
     async def scenario() -> None:
         async with opened(database_url) as here, opened(database_url) as there:
-            listening = asyncio.create_task(there.listen())
-            telling = asyncio.create_task(here.listen())
+            listening = asyncio.create_task(there.others.listen())
+            telling = asyncio.create_task(here.others.listen())
             waiting = asyncio.create_task(there.wait(0, 20))
             while not waiting.done():
                 await here.append(append_of(new_chat()))
@@ -174,12 +174,12 @@ def test_what_another_node_does_is_heeded(database_url: str) -> None:
     async def scenario() -> None:
         async with opened(database_url) as here, opened(database_url) as there:
             owner, thief, stopped, gone = uuid4(), uuid4(), list[UUID](), list[UUID]()
-            here.when_stopped(stopped.append)
-            here.when_gone(gone.append)
+            here.others.when_stopped(stopped.append)
+            here.others.when_gone(gone.append)
             chat = new_chat(owner)
             await there.append(append_of(chat))
             assert await here.principals.owner_of(chat.id) == owner
-            heeding = asyncio.create_task(here.heed())
+            heeding = asyncio.create_task(here.others.heed())
             chat.claim(thief, NOW)
             await there.append(append_of(chat))
             async with asyncio.timeout(10):
