@@ -9,7 +9,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, OperationalError
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -43,8 +43,15 @@ _OUTSIDE_POSTGRES = {
 """By SQLSTATE."""
 
 
+_GAVE_UP = "This connection is closed"
+"""What the pool says (there is no code for it) after each of three connections broke as soon as
+it was made."""
+
+
 def is_gone(error: Exception) -> bool:
     """Whether a server of a database has gone away, or is not to be had at the moment."""
+    if isinstance(error, InvalidRequestError):
+        return str(error) == _GAVE_UP
     if not isinstance(error, DBAPIError):
         return False
     if error.connection_invalidated:

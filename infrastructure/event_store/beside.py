@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from sqlalchemy import URL, Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from infrastructure.database import is_gone, is_postgres
 
@@ -46,7 +46,7 @@ class ByConnections:
     async def run(self, job: Callable[[Connection], T]) -> T:
         try:
             return await self._once(job)
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             if not is_gone(error):
                 raise
             return await self._once(job)

@@ -19,7 +19,7 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from application.ports import Clock
 from infrastructure.database import is_gone
@@ -186,7 +186,7 @@ class Writer:
             try:
                 with self._engine.connect() as connection, connection.begin():
                     return is_committed(connection, ran.inserted)
-            except DBAPIError as error:
+            except SQLAlchemyError as error:
                 if not is_gone(error) or monotonic() > until:
                     return None
                 sleep(AGAIN_AFTER)

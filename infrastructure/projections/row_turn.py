@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import structlog
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from infrastructure.projections.shelf import Keeper
 
@@ -130,7 +130,7 @@ class RowTurn:
             if self.held:
                 self._until = 0.0
                 self._row.give_up()
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             log.warning("views_turn_not_given_up", error=type(error).__name__)
         finally:
             self._engine.dispose()

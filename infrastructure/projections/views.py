@@ -8,7 +8,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from application.errors import ViewsBehind
 from application.ports import Clock, Principal
@@ -242,7 +242,7 @@ class SqlViews:
         try:
             await self._fresh(min_position, principal, stream)
             return await self._read(query)
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             if not is_gone(error):
                 raise
             raise ViewsBehind("The views cannot be read at the moment.") from error

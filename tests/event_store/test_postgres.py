@@ -8,13 +8,15 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, event, make_url
+from sqlalchemy.exc import DisconnectionError, InvalidRequestError
 
 from application.errors import LeaseLost
 from application.ports import Append, Recorded
 from domain.chat import Chat
 from infrastructure import impatience
 from infrastructure import postgres as engines
+from infrastructure.database import is_gone
 from infrastructure.event_store.lease_time import DatabaseTime
 from infrastructure.event_store.store import SqlEventStore
 from tests.engines import Postgres
@@ -131,6 +133,18 @@ def test_every_connection_broken_again_and_again_loses_and_doubles_nothing(
             assert positions == list(range(1, 501))
 
     asyncio.run(scenario())
+
+
+def test_a_pool_that_gives_up_is_a_database_that_is_gone() -> None:
+    engine = create_engine("sqlite://")
+
+    @event.listens_for(engine, "checkout")
+    def refuse(*_: object) -> None:
+        raise DisconnectionError  # as for a connection that broke as soon as it was made
+
+    with pytest.raises(InvalidRequestError) as given_up:
+        engine.connect()
+    assert is_gone(given_up.value)
 
 
 def test_a_wire_that_goes_dead_is_cut_and_the_writer_goes_on(
