@@ -12,11 +12,13 @@ from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import httpx
 from joserfc import jwt
 from joserfc.jwk import OctKey
+
+from tests.forked import ForkedServer
 
 ROOT = Path(__file__).parent.parent
 JWT_SECRET = "a secret of the tests, longer than 32 bytes"
@@ -49,6 +51,23 @@ output_price_per_million = "1000"
 """Two models of one upstream. What it does is said in the message, as `[[script]]`."""
 
 
+class ExecutedServer(subprocess.Popen[str]):
+    """`dabir serve`, as a command."""
+
+    stderr: IO[str]
+
+    def __init__(self, environ: Mapping[str, str], cwd: Path) -> None:
+        super().__init__(
+            [sys.executable, str(ROOT / "dabir.py"), "serve"],
+            env=environ,
+            cwd=cwd,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+
+
 class Service:
     """`with Service(folder, upstream.api_base) as service:` serves on a free port until the end."""
 
@@ -59,8 +78,13 @@ class Service:
         *,
         models: str = MODELS,
         environ: Mapping[str, str] | None = None,
+        forked: bool = True,
     ) -> None:
+        """`forked`: from a process that has loaded the libraries; else as a command, which takes
+        seconds longer.
+        """
         self.data_dir = data_dir
+        self._forked = forked
         self.url = ""
         self.log: list[str] = []
         self._environ = {
@@ -76,20 +100,14 @@ class Service:
             models_file.write_text(models.format(api_base=api_base))
             self._environ["DABIR_MODELS_FILE"] = str(models_file)
         self._changed = threading.Condition()
-        self._process: subprocess.Popen[str] | None = None
+        self._process: ForkedServer | ExecutedServer | None = None
         self._reader: threading.Thread | None = None
 
     def start(self) -> Self:
         """Returns once the port is open."""
         self.log = []
-        self._process = subprocess.Popen(
-            [sys.executable, str(ROOT / "dabir.py"), "serve"],
-            env=self._environ,
-            cwd=self.data_dir.parent,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
+        self._process = (ForkedServer if self._forked else ExecutedServer)(
+            self._environ, self.data_dir.parent
         )
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
@@ -192,7 +210,6 @@ class Service:
 
     def _read_log(self) -> None:
         assert self._process is not None
-        assert self._process.stderr is not None
         for line in self._process.stderr:
             with self._changed:
                 self.log.append(line.rstrip("\n"))

@@ -107,7 +107,7 @@ async def _sent_while_draining(service: Service) -> list[tuple[int, str]]:
 def test_draining_lets_replies_end_refuses_new_ones_and_cuts_nobody(
     upstream: Upstream, tmp_path: Path
 ) -> None:
-    with Service(tmp_path / "data", upstream.api_base) as service:
+    with Service(tmp_path / "data", upstream.api_base, forked=False) as service:
         service.wait_ready()
         with sending(service, bearer("ada"), content="[[gate-drain]] the end") as stream:
             seen = stream.until("assistant_delta")
@@ -128,7 +128,7 @@ def test_draining_lets_replies_end_refuses_new_ones_and_cuts_nobody(
 
 
 def test_without_models_a_small_local_one_answers_over_both_channels(tmp_path: Path) -> None:
-    with Service(tmp_path / "data", None) as service:
+    with Service(tmp_path / "data", None, forked=False) as service:
         service.wait_ready()
         visitor = {"x-anon-id": "a-first-visitor"}
         events = send(service, visitor, "Say hello.", max_tokens=24)

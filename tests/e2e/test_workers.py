@@ -39,7 +39,7 @@ def serving(
 ) -> Iterator[Service]:
     """Returns once all of them serve."""
     settings = environ(database_url, workers, **more)
-    with Service(folder / "data", upstream.api_base, environ=settings) as service:
+    with Service(folder / "data", upstream.api_base, environ=settings, forked=False) as service:
         until(lambda: service.count_in_log('"serving"') == workers, 60)
         yield service
 

@@ -138,7 +138,8 @@ class Socket:
                 }
                 raise BrokenPromiseError(
                     f"pushes and list of {self._person.sub} differ (pushed, listed):"
-                    f" {different}; replies never ended by a push: {self._open}"
+                    f" {different}; replies never ended by a push: {self._open}, of them in"
+                    f" chats that are listed: {[c for c in self._open.values() if c in fresh]}"
                 )
             await asyncio.sleep(0.02)
 
@@ -187,7 +188,6 @@ class Socket:
             self._chats[what] = payload["chat"]
         elif name == "chat_deleted":
             self._chats.pop(what, None)
-            self._open = {m: chat_id for m, chat_id in self._open.items() if chat_id != what}
 
     def _follow_reply(self, name: str, payload: dict[str, Any]) -> None:
         if name == "reply_started":
@@ -197,6 +197,9 @@ class Socket:
             self._open.pop(message["id"], None)
             if message["status"] == "streaming":
                 self.broken.append(f"{name} of a message that is streaming")
+        elif name == "chat_deleted":  # which ends its replies without a word of their own
+            gone = payload["chat_id"]
+            self._open = {m: chat_id for m, chat_id in self._open.items() if chat_id != gone}
 
 
 def _auth(person: Person, claims: str | None) -> dict[str, str]:
