@@ -12,6 +12,8 @@ COPY domain domain
 COPY application application
 COPY infrastructure infrastructure
 COPY interfaces interfaces
+# The pages use the clients' own module, by a link to it.
+COPY clients/js/dabir-client.js clients/js/
 RUN /opt/dabir/bin/pip install --no-cache-dir --no-deps --no-build-isolation --no-index .
 
 FROM python:3.11.14-slim-bookworm

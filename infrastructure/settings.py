@@ -113,6 +113,8 @@ class Settings(BaseSettings):
         (),
         description="* alone, or origins such as https://example.org with no path, by commas",
     )
+    sign_in_url: HttpAddress | None = Field(None, description="an http(s) address")
+    top_up_url: HttpAddress | None = Field(None, description="an http(s) address")
     trusted_proxies: Networks = Field(
         (), description="IP addresses or networks such as 10.0.0.0/8, by commas"
     )

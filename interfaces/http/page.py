@@ -1,57 +1,115 @@
-"""The built-in page and the libraries it uses, all of it from the package."""
+"""The pages people open, and the modules that they load: all of it from the package."""
 
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+import base64
+import hashlib
+import json
+from html import escape
+from typing import Any
 
-from litestar import Response, get
-from litestar.exceptions import NotFoundException
+import msgspec
+from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
+
+from interfaces.http.web_files import ASK_EACH_TIME, WebFiles, answer, file_of
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+# Markup can only be made of what the sanitizer let through.
+NO_MARKUP = "; require-trusted-types-for 'script'; trusted-types dompurify"
 # The renderer of the API's description writes its own style elements.
 SCHEMA_POLICY = PAGE_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 
-_MEDIA_TYPES = {
-    "index.html": "text/html",
-    "app.js": "text/javascript",
-    "style.css": "text/css",
-    "vendor/socket.io.esm.min.js": "text/javascript",
-    "vendor/rapidoc-min.js": "text/javascript",
+IMPORTS = {
+    "dabir-client": "dabir-client.js",
+    "dompurify": "vendor/purify.es.js",
+    "eventsource-parser": "vendor/eventsource-parser.js",
+    "highlight.js": "vendor/highlight.min.js",
+    "htm": "vendor/htm.js",
+    "markdown-it": "vendor/markdown-it.esm.min.js",
+    "preact": "vendor/preact.js",
+    "preact/hooks": "vendor/preact-hooks.js",
+    "socket.io-client": "vendor/socket.io.esm.min.js",
+    "uplot": "vendor/uplot.esm.js",
 }
-"""Everything that is served, and as what."""
+"""What the pages' modules call the libraries, and the files these are."""
 
-_WEB: Traversable = files("interfaces") / "web"
+AT_ONCE = ("preact", "preact/hooks", "htm", "dabir-client", "eventsource-parser")
+"""Libraries that a page needs before it can show anything."""
 
 
-def file_response(name: str, policy: str = PAGE_POLICY) -> Response[bytes]:
-    """A file of the page. Browsers ask again each time, as a new release keeps the names."""
-    body = (_WEB / name).read_bytes()
-    headers = {
-        "cache-control": "no-cache",
+def headers_of(policy: str) -> dict[str, str]:
+    """What a page and its files are sent with."""
+    return {
+        "cache-control": ASK_EACH_TIME,
         "content-security-policy": policy,
+        "cross-origin-opener-policy": "same-origin",
+        "permissions-policy": "camera=(), geolocation=(), microphone=()",
         "referrer-policy": "no-referrer",
         "x-content-type-options": "nosniff",
     }
-    return Response(body, media_type=_MEDIA_TYPES[name], headers=headers)
 
 
-def page_routes() -> list[HTTPRouteHandler]:
-    """The page at `/`, its files below `/web`."""
+class PageSettings(msgspec.Struct, frozen=True):
+    """What the operator tells the pages: where people sign in, and where they top up."""
 
-    @get("/", include_in_schema=False)
-    async def index() -> Response[bytes]:
-        return file_response("index.html")
+    sign_in_url: str | None = None
+    top_up_url: str | None = None
 
-    @get("/web/{name:path}", include_in_schema=False)
-    async def asset(name: FromPath[str]) -> Response[bytes]:
-        known = name.lstrip("/")
-        if known not in _MEDIA_TYPES:
-            raise NotFoundException
-        return file_response(known)
 
-    return [index, asset]
+class Pages:
+    """Pages are templates with `{{web}}` (where files are), `{{imports}}` (the import map),
+    `{{preload}}` (all modules that the page is made of) and `{{settings}}`.
+    """
+
+    def __init__(self, files: WebFiles, settings: PageSettings) -> None:
+        self._files = files
+        self._settings = settings
+        self._web = f"/web/{files.release}"
+        addresses = {name: f"{self._web}/{path}" for name, path in IMPORTS.items()}
+        self._imports = json.dumps({"imports": addresses})
+        digest = base64.b64encode(hashlib.sha256(self._imports.encode()).digest()).decode()
+        # An import map can only stand in the page: its hash lets in this one and no other script.
+        self._policy = PAGE_POLICY.replace(
+            "script-src 'self'", f"script-src 'self' 'sha256-{digest}'"
+        )
+
+    def routes(self) -> list[HTTPRouteHandler]:
+        """The pages, and their files below `/web`."""
+        chat = file_of(self._filled("index.html", "chat/").encode(), "text/html")
+        console = file_of(self._filled("console.html", "console/").encode(), "text/html")
+
+        @get("/", include_in_schema=False)
+        async def index(request: Request[Any, Any, Any]) -> Response[bytes]:
+            return await answer(request, chat, headers_of(self._policy + NO_MARKUP))
+
+        @get("/console", include_in_schema=False)
+        async def open_console(request: Request[Any, Any, Any]) -> Response[bytes]:
+            return await answer(request, console, headers_of(self._policy))
+
+        @get("/web/{path:path}", include_in_schema=False)
+        async def asset(request: Request[Any, Any, Any], path: FromPath[str]) -> Response[bytes]:
+            return await self._files.response(request, path, headers_of(PAGE_POLICY))
+
+        return [index, open_console, asset]
+
+    def _filled(self, page: str, folder: str) -> str:
+        modules = [name for name in self._files.names(folder) if name.endswith(".js")]
+        modules += [name for name in self._files.names("common/") if name.endswith(".js")]
+        modules += [IMPORTS[name] for name in AT_ONCE]
+        preload = "\n".join(
+            f'<link rel="modulepreload" href="{self._web}/{name}">' for name in modules
+        )
+        settings = msgspec.json.encode(self._settings).decode()
+        return (
+            self._files.text(page)
+            .replace("{{web}}", self._web)
+            .replace("{{imports}}", self._imports)
+            .replace("{{preload}}", preload)
+            # Data, which the page reads as text: no markup can end it early.
+            .replace("{{settings}}", settings.replace("<", "\\u003c"))
+            .replace("{{release}}", escape(self._files.release))
+        )
