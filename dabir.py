@@ -159,6 +159,8 @@ async def compose(
     from application.accounts import Accounts
     from application.chat_commands import ChatCommands
     from application.checkpoints import Checkpoints, Pace
+    from application.console.audit_state import AuditDesk
+    from application.console.overview import Gauges, NodeFacts, NodeOverview
     from application.message_commands import MessageCommands
     from application.node_lease import NodeLease
     from application.prompts import Prompts
@@ -169,7 +171,14 @@ async def compose(
     from application.usage_commands import UsageCommands
     from infrastructure.audit.sealing import Sealing
     from infrastructure.audit.trail import open_trail
+    from infrastructure.console.activity import NodeActivity
+    from infrastructure.console.commands import OperatorCommands
+    from infrastructure.console.reading import ConsoleReading
+    from infrastructure.console.rebuilds import ViewRebuilds
+    from infrastructure.console.verifications import LogVerifications
     from infrastructure.data_folder import log_url
+    from infrastructure.database import sync_reader_engine
+    from infrastructure.event_store.codec import codec_of
     from infrastructure.event_store.encryption import vault_of
     from infrastructure.event_store.erasure import require_erased
     from infrastructure.event_store.keyring import keyring_of
@@ -180,14 +189,18 @@ async def compose(
     from infrastructure.metrics import Metrics
     from infrastructure.observer import NodeObserver
     from infrastructure.projections.shelf import generations_of
+    from infrastructure.projections.status import status_of
     from infrastructure.projections.views import SqlViews
     from infrastructure.rate_limits import CountedRates
     from infrastructure.settings import load_secret
     from infrastructure.system import SystemClock, TimeOrderedIds
     from infrastructure.tracing import tracer_of
+    from interfaces.http.admin_console import ConsoleParts, console_router
     from interfaces.http.answers import Answers
     from interfaces.http.caller import Callers, tell_minted_id
     from interfaces.http.cors import CrossOrigin
+    from interfaces.http.operators import Operators
+    from interfaces.http.page import PageSettings
     from interfaces.http.problems import problem_handlers
     from interfaces.http.routes import build_http_routes
     from interfaces.http.schema import openapi_config
@@ -214,11 +227,9 @@ async def compose(
     closing.callback(keyring.close)
     if not keyring.seals:
         observer.unsealed()
+    vault = vault_of(keyring)
     store = await SqlEventStore.open(
-        log_url(settings),
-        clock=clock,
-        observe=observer.batch_written,
-        vault=vault_of(keyring),
+        log_url(settings), clock=clock, observe=observer.batch_written, vault=vault
     )
     closing.push_async_callback(store.close)
     await store.agree(settings.currency, secret)
@@ -235,8 +246,9 @@ async def compose(
         )
     )
     sealing = Sealing(trail, settings.audit_interval, observer)
+    shelf = generations_of(settings.data_dir, settings.postgres_url)
     views = await SqlViews.open(
-        generations_of(settings.data_dir, settings.postgres_url),
+        shelf,
         store,
         clock=clock,
         anon_limit=terms.anonymous_limit,
@@ -384,6 +396,7 @@ async def compose(
         checks=checks,
         notices={"set_aside": lambda: views.set_aside, "live_text": live.state},
         metrics=metrics.render,
+        page=PageSettings(settings.sign_in_url, settings.top_up_url),
     )
     metrics.watch_views(lag, lambda: views.set_aside, lambda: views.keeps_up)
     metrics.watch_readiness(checks)
@@ -396,8 +409,68 @@ async def compose(
     metrics.watch_holds(lambda: replies.under_way, oldest_hold, lambda: recovery.orphans)
     metrics.watch_live_store(lambda: live.answers)
     metrics.watch_unsealed(lambda: max(0, store.known_head - sealing.sealed))
+
+    # What the console asks
+    activity = NodeActivity(
+        metrics.figures,
+        clock,
+        head=lambda: store.known_head,
+        lag=lag,
+        open_replies=lambda: replies.under_way,
+    )
+    log_reader = sync_reader_engine(log_url(settings))
+    reading = ConsoleReading(log_reader, codec_of(vault.form), vault.names)
+    closing.push_async_callback(reading.close)
+    commands = OperatorCommands((sys.executable, __file__), settings.data_dir)
+    verifications = LogVerifications(commands, clock, observer)
+    closing.push_async_callback(verifications.close)
+    builds = ViewRebuilds(
+        commands,
+        lambda: status_of(shelf, log_reader, store.known_head),
+        reading,
+        clock,
+        observer,
+    )
+    closing.push_async_callback(builds.close)
+    overview = NodeOverview(
+        NodeFacts(
+            version=version("dabir"),
+            log_id=store.log_id,
+            engine="sqlite" if settings.postgres_url is None else "postgresql",
+            node=node_id,
+            started_at=clock.now(),
+            currency=settings.currency,
+        ),
+        Gauges(
+            head=lambda: store.known_head,
+            sealed=lambda: sealing.sealed,
+            open_replies=lambda: replies.under_way,
+            oldest_reply=oldest_hold,
+            orphaned_replies=lambda: recovery.orphans,
+            checks=checks,
+        ),
+        views,
+        activity,
+        clock,
+    )
+    console = console_router(
+        ConsoleParts(
+            operators=Operators(callers),
+            overview=overview,
+            figures=activity,
+            spend=views,
+            log=reading,
+            principals=store.principals,
+            views=views,
+            witness=observer,
+            audit=AuditDesk(trail, settings.audit_checkpoints, settings.audit_interval),
+            threads=reading,
+            verifications=verifications,
+            builds=builds,
+        )
+    )
     app = Litestar(
-        [sockets.mount, messages, *others],
+        [sockets.mount, messages, console, *others],
         exception_handlers=problem_handlers(incidents),
         before_send=[tell_minted_id],
         request_max_body_size=settings.max_body,
@@ -428,6 +501,7 @@ async def compose(
         "pushes": sockets.run,
         "sealer": sealing.keep,
         "model": get_ready,
+        "activity": activity.keep,
     }
     if settings.postgres_url is not None:
         node.beside |= {"signals": store.others.listen, "heeding": store.others.heed}

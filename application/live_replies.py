@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from application.ports import Lease
-from application.queries import MessageView
+from application.queries import MessageHead
 from domain.chat import ReplyKind
 
 
@@ -62,7 +62,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 
     position: int
     content: str
-    message: MessageView
+    message: MessageHead
     error: str | None = None
 
 

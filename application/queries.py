@@ -15,6 +15,7 @@ from domain.chat import ReplyKind, Role, Status
 
 Page = Annotated[int, Meta(ge=0, le=1_000_000)]
 Cursor = Annotated[str, Meta(max_length=500)]
+Time = Annotated[datetime, Meta(tz=True)]
 
 NANOS = 1_000_000_000
 
@@ -80,8 +81,8 @@ class ChatView(msgspec.Struct, frozen=True, kw_only=True):
     title: str | None
     model: str | None
     archived: bool
-    created_at: datetime
-    updated_at: datetime
+    created_at: Time
+    updated_at: Time
     message_count: int
     last_message: LastMessage | None
     active_reply_id: UUID | None
@@ -97,25 +98,30 @@ class MessageUsageView(msgspec.Struct, frozen=True):
     price_source: str
 
 
-class MessageView(msgspec.Struct, frozen=True, kw_only=True):
-    """`version` counts from 1 among `versions`, all siblings of the role in time order."""
+class MessageHead(msgspec.Struct, frozen=True, kw_only=True):
+    """A message without its content.
+
+    `version` counts from 1 among `versions`, all siblings of the role in time order.
+    """
 
     id: UUID
     chat_id: UUID
     parent_id: UUID | None
     role: Role
-    content: str | None
-    """None only where a terminal event carries the content beside the message."""
     status: Status
     model: str | None
-    created_at: datetime
-    completed_at: datetime | None
+    created_at: Time
+    completed_at: Time | None
     version: int
     versions: list[UUID]
     usage: MessageUsageView | None
     finish_reason: str | None
     error: str | None
     """The code of what made the reply fail."""
+
+
+class MessageView(MessageHead, frozen=True, kw_only=True):
+    content: str
 
 
 class UsageView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -128,7 +134,7 @@ class UsageView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     limit: int | msgspec.UnsetType = msgspec.UNSET
     used: int | msgspec.UnsetType = msgspec.UNSET
     remaining: int | msgspec.UnsetType = msgspec.UNSET
-    resets_at: datetime | msgspec.UnsetType | None = msgspec.UNSET
+    resets_at: Time | msgspec.UnsetType | None = msgspec.UNSET
     balance: str | msgspec.UnsetType = msgspec.UNSET
     reserved: str | msgspec.UnsetType = msgspec.UNSET
     available: str | msgspec.UnsetType = msgspec.UNSET

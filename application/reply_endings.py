@@ -9,7 +9,7 @@ import msgspec
 from application.errors import LeaseLost, PrincipalErased, VersionConflict
 from application.live_replies import Ending, LeaseHolder, StartedReply
 from application.ports import Append, Clock, EventStore, Meta, Models, ProviderUsage
-from application.queries import MessageView
+from application.queries import MessageHead
 from application.settlement import consumption_of, end_hold, is_given_back, usage_view
 from application.token_count import TokenCounter
 from application.turns import Turns
@@ -197,12 +197,11 @@ def _ending(
         position=position,
         content=text,
         error=error,
-        message=MessageView(
+        message=MessageHead(
             id=started.message_id,
             chat_id=started.chat_id,
             parent_id=started.user_message_id,
             role="assistant",
-            content=None,
             status=status,
             model=answer.model,
             created_at=started.started_at,

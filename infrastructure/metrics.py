@@ -13,6 +13,8 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from infrastructure.figures import Figures, buckets_of, count_of, counts_by, measured
+
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -168,6 +170,21 @@ class Metrics:
     def watch_readiness(self, checks: Mapping[str, Callable[[], str | None]]) -> None:
         """`checks` by name, as `/readyz` asks them: each says what is wrong, or None."""
         self._readiness.checks = checks
+
+    def figures(self) -> Figures:
+        return Figures(
+            requests=count_of(self._requests) + measured(self._socket_requests),
+            replies_started=count_of(self._started),
+            replies_ended=count_of(self._ended),
+            pieces=measured(self._first_token) + measured(self._gap),
+            refusals=counts_by(self._refusals, "code"),
+            faults=counts_by(self._faults, "where"),
+            failures=counts_by(self._ended, "code"),
+            open_streams=count_of(self._streams),
+            open_sockets=count_of(self._sockets),
+            first_token=buckets_of(self._first_token),
+            append=buckets_of(self._append),
+        )
 
     def render(self) -> bytes:
         """Everything in Prometheus' text format, `METRICS_TYPE`."""

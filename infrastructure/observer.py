@@ -122,6 +122,12 @@ class NodeObserver:
                 "views", correlation, began, ended, events=count, batch_size=len(events)
             )
 
+    # Operators
+
+    def operator_read(self, operator: UUID, what: str, of: UUID) -> None:
+        """An operator is shown what people wrote: of a chat, or the titles of a principal's."""
+        log.info("operator_read", principal=str(operator), what=what, of=str(of))
+
     # The node
 
     def drains(self, what: str) -> None:

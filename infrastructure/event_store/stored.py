@@ -152,12 +152,17 @@ class StoredLog:
             topic = events.c.topic
             yield or_(*(topic.startswith(each, autoescape=True) for each in wanted.types))
         if wanted.principal is not None:
-            owned = select(streams.c.stream_id).where(streams.c.owner == wanted.principal)
             yield or_(
-                events.c.stream_id.in_(owned), self._has(events.c.meta, "actor", wanted.principal)
+                self._owned_by(wanted.principal),
+                self._has(events.c.meta, "actor", wanted.principal),
             )
         if wanted.correlation is not None:
             yield self._has(events.c.meta, "correlation", wanted.correlation)
+
+    def _owned_by(self, principal: UUID) -> ColumnElement[bool]:
+        """Whose streams these are is found out once."""
+        owned = select(streams.c.stream_id).where(streams.c.owner == principal)
+        return events.c.stream_id.in_(owned)
 
     def _has(self, column: ColumnElement[bytes], field: str, value: UUID) -> ColumnElement[bool]:
         """Whether the stored JSON has the field with that id, as our encoder writes it.

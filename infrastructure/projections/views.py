@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from application.console.answers import Spend
 from application.errors import ViewsBehind
 from application.ports import Clock, Principal
 from application.queries import (
@@ -32,6 +33,7 @@ from infrastructure.projections import (
     message_queries,
     reply_queries,
     search_queries,
+    spend,
     usage,
 )
 from infrastructure.projections.live_views import LiveViews
@@ -98,6 +100,11 @@ class SqlViews:
     def position(self) -> int:
         """How far the views are."""
         return self._progress.position
+
+    @property
+    def generation(self) -> str:
+        """The name of the live one."""
+        return self._live.succession.live.name
 
     @property
     def set_aside(self) -> int:
@@ -193,6 +200,10 @@ class SqlViews:
             principal.id,
             principal.id,
         )
+
+    async def spend(self, days: int) -> Spend:
+        now, currency = self._clock.now(), self._terms.currency
+        return await self._query(lambda c: spend.spend_by_day(c, currency, days, now), 0)
 
     async def reply(self, reply_id: UUID, min_position: int = 0) -> ReplyView | None:
         """Any principal's: the caller checks `owner`, or came by the reply's own token.

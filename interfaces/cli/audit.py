@@ -98,6 +98,7 @@ def add_audit(app: App, open_trail: OpenTrail) -> None:
             tuple[str, ...], flag("A checkpoint's file, or a folder of them; repeatable.")
         ] = (),
         json: AsJson = False,
+        progress: Annotated[bool, flag("With --json: also lines that say how far it is.")] = False,
         data_dir: DataDir = None,
     ) -> int:
         """Check an export or a proof by key and checkpoints alone, or else the log itself.
@@ -111,7 +112,7 @@ def add_audit(app: App, open_trail: OpenTrail) -> None:
         if key or checkpoints:
             raise ConfigurationError("--key and --checkpoints go with an export or a proof.")
         with open_trail(data_dir) as trail:
-            return _verify_log(trail, json)
+            return _verify_log(trail, json, lines=json and progress)
 
 
 def _delivered(trail: "AuditTrail") -> int | None:
@@ -142,9 +143,9 @@ def _verify_export(export: Path, keys: tuple[str, ...], notes: tuple[str, ...], 
     return show(figures, auditor, json)
 
 
-def _verify_log(trail: "AuditTrail", json: bool) -> int:
+def _verify_log(trail: "AuditTrail", json: bool, *, lines: bool) -> int:
     count = 0
-    with progress("verifying") as advance:
+    with progress("verifying", lines=lines) as advance:
         for fault in trail.faults(advance):
             count += 1
             if json:

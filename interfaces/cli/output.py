@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -56,9 +57,19 @@ def say(words: str) -> None:
     print(printable(words), file=sys.stderr)
 
 
+LINE_EVERY = 0.5
+"""Seconds between two lines that tell a program how far a command is."""
+
+
 @contextmanager
-def progress(what: str, unit: str = "events") -> Iterator[Advance]:
-    """A bar with rate and time left on a terminal's stderr; silence elsewhere."""
+def progress(what: str, unit: str = "events", *, lines: bool = False) -> Iterator[Advance]:
+    """A bar with rate and time left on a terminal's stderr; silence elsewhere.
+
+    `lines` of JSON on stdout instead: `done` and `total`, at first and every now and then.
+    """
+    if lines:
+        yield _telling()
+        return
     if not sys.stderr.isatty():
         yield lambda done, total=None: None
         return
@@ -91,6 +102,20 @@ def progress(what: str, unit: str = "events") -> Iterator[Advance]:
             bar.update(task, completed=done, rate=rate, **changes)
 
         yield advance
+
+
+def _telling() -> Advance:
+    told_at, known = -LINE_EVERY, None
+
+    def advance(done: int, total: int | None = None) -> None:
+        nonlocal told_at, known
+        known = known if total is None else total
+        if (now := time.monotonic()) - told_at >= LINE_EVERY:
+            told_at = now
+            print_json({"done": done, "total": known})
+            sys.stdout.flush()
+
+    return advance
 
 
 def printable(value: object) -> str:

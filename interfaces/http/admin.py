@@ -1,26 +1,30 @@
 """What operators do over HTTP: look at an account, and add to a user's balance."""
 
-from typing import Any
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, Router, get, post
-from litestar.datastructures import State
+from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
 from application.commands import TopUp
-from application.errors import Forbidden
-from application.ports import Caller, Principal, Principals
+from application.errors import ContentTooLarge, IdempotencyKeyReused
+from application.ports import Principal, Principals
 from application.queries import UsageView, Views
 from application.usage_commands import UsageCommands
-from interfaces.http.caller import Callers
+from interfaces.http.caller import AnyRequest, Callers
+from interfaces.http.operations import Operation, described
+from interfaces.http.operators import FOR_OPERATORS, Operators
 from interfaces.principals import parsed_principal
 
-SCOPE = "dabir:admin"
+TOP_UP = Operation(refuses=(*FOR_OPERATORS.refuses, ContentTooLarge, IdempotencyKeyReused))
 NOBODY = UUID(int=0)
 """Stands for who was never seen: looking makes nobody known."""
 
-AnyRequest = Request[Any, Any, State]
+
+class Account(UsageView, frozen=True, kw_only=True, omit_defaults=True):
+    """A principal's usage, and who that is."""
+
+    principal: str
 
 
 class AccountAdministration:
@@ -29,57 +33,60 @@ class AccountAdministration:
     def __init__(
         self, callers: Callers, principals: Principals, commands: UsageCommands, views: Views
     ) -> None:
-        self._callers = callers
+        self._operators = Operators(callers)
         self._principals = principals
         self._commands = commands
         self._views = views
 
-    async def usage(self, request: AnyRequest, written: str) -> dict[str, Any]:
+    async def usage(self, request: AnyRequest, written: str) -> Account:
         """What the principal has used and has left. Somebody never seen has an untouched account.
 
         Raises Unauthorized, Forbidden, InvalidRequest.
         """
-        await self._operator(request)
+        await self._operators.of(request)
         kind, name = parsed_principal(written)
         known = await self._principals.find(kind, name)
         return _account(written, await self._views.usage(known or Principal(NOBODY, kind, name)))
 
-    async def top_up(self, request: AnyRequest, written: str, command: TopUp) -> dict[str, Any]:
+    async def top_up(self, request: AnyRequest, written: str, command: TopUp) -> Account:
         """Add to a user's balance, once for each `reference`; raises as `usage` does,
         and IdempotencyKeyReused.
         """
-        operator = await self._operator(request)
+        operator = await self._operators.of(request)
         principal = await self._principals.resolve(*parsed_principal(written))
         outcome = await self._commands.top_up(
             command, principal, operator.correlation, operator.principal.id
         )
         return _account(written, await self._views.usage(principal, outcome.position))
 
-    async def _operator(self, request: AnyRequest) -> Caller:
-        caller = await self._callers.of(request)
-        if SCOPE not in caller.scopes:
-            raise Forbidden(f"This needs a token with the scope {SCOPE}.")
-        return caller
 
-
-def _account(written: str, usage: UsageView) -> dict[str, Any]:
-    account: dict[str, Any] = msgspec.to_builtins(usage)
-    return {"principal": written} | account
+def _account(written: str, usage: UsageView) -> Account:
+    return Account(principal=written, **msgspec.structs.asdict(usage))
 
 
 def admin_router(administration: AccountAdministration) -> Router:
     """The routes below `/api/v1/admin/usage`. A `sub` with a slash is out of their reach."""
 
     @get("/{principal:str}", summary="A principal's account")
-    async def usage(request: AnyRequest, principal: FromPath[str]) -> Response[dict[str, Any]]:
+    async def usage(request: AnyRequest, principal: FromPath[str]) -> Response[Account]:
         account = await administration.usage(request, principal)
         return Response(account, headers={"cache-control": "no-store"})
 
-    @post("/{principal:str}/top-up", status_code=200, summary="Add to a user's balance")
+    @post(
+        "/{principal:str}/top-up",
+        status_code=200,
+        summary="Add to a user's balance",
+        opt=described(TOP_UP),
+    )
     async def top_up(
         request: AnyRequest, principal: FromPath[str], data: JSONBody[TopUp]
-    ) -> Response[dict[str, Any]]:
+    ) -> Response[Account]:
         account = await administration.top_up(request, principal, data)
         return Response(account, headers={"cache-control": "no-store"})
 
-    return Router("/api/v1/admin/usage", route_handlers=[usage, top_up], tags=["administration"])
+    return Router(
+        "/api/v1/admin/usage",
+        route_handlers=[usage, top_up],
+        tags=["administration"],
+        opt=described(FOR_OPERATORS),
+    )

@@ -1,5 +1,6 @@
 """The description of the HTTP interface: a page at `/schema`, the document below it."""
 
+from copy import deepcopy
 from html import escape
 from typing import Any
 
@@ -7,6 +8,7 @@ from litestar import Request
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 
+from interfaces.http.openapi import completed
 from interfaces.http.page import SCHEMA_POLICY
 
 _PAGE = """<!doctype html>
@@ -29,6 +31,20 @@ _PAGE = """<!doctype html>
 _NOT_IN_PAGES = "; frame-ancestors 'none'"
 
 
+class CompleteDocument(JsonRenderPlugin):
+    """The document as the routes complete it, made when it is first asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._document: bytes | None = None
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        if self._document is None:
+            document = completed(deepcopy(openapi_schema), request.app.routes)
+            self._document = self.render_json(request, document)
+        return self._document
+
+
 class SchemaPage(OpenAPIRenderPlugin):
     """The page, with its renderer from the package."""
 
@@ -42,5 +58,5 @@ def openapi_config(version: str) -> OpenAPIConfig:
         title="Dabir",
         version=version,
         path="/schema",
-        render_plugins=[SchemaPage(path="/"), JsonRenderPlugin()],
+        render_plugins=[SchemaPage(path="/"), CompleteDocument()],
     )

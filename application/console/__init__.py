@@ -1,0 +1,1 @@
+"""What the console asks: how the service does, what it costs, and what the log says."""
