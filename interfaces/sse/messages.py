@@ -10,9 +10,10 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from application.commands import Regenerate, SendMessage, StopReply
 from application.errors import InvalidRequest
 from application.live_replies import StartedReply
-from application.message_commands import MessageCommands
+from application.message_commands import MessageCommands, Stopping
 from application.tracing import UNTRACED, Tracer
 from interfaces.http.caller import ANON_ID, Callers, bearer_token
+from interfaces.http.operations import described
 from interfaces.inbound import decode_json
 from interfaces.incidents import Incidents
 from interfaces.open_connections import OpenConnections
@@ -20,6 +21,7 @@ from interfaces.outbound import Mapped, refusal_of
 from interfaces.sse.attach import Attaching, Wanted
 from interfaces.sse.event_stream import EventStream, Header
 from interfaces.sse.frames import event_without_id
+from interfaces.sse.operations import ATTACH, PROBE, REGENERATE, SEND, STOP
 from interfaces.sse.probe import probe_response
 from interfaces.sse.refusals import (
     COOKIE,
@@ -110,12 +112,11 @@ class MessageRoutes:
         self._open.check(address, beginning.payer)
         return self._stream(beginning, attachment.place, address)
 
-    async def stop(self, request: AnyRequest) -> Response[dict[str, Any]]:
+    async def stop(self, request: AnyRequest) -> Response[Stopping]:
         caller = await self._callers.of(request)
         command = decode_json(await request.body(), StopReply)
         stopping = await self._commands.stop(command, caller)
-        body = {"reply_id": stopping.reply_id, "stopping": stopping.stopping}
-        return Response(body, status_code=202)
+        return Response(stopping, status_code=202)
 
     async def probe(self, request: AnyRequest) -> ASGIApp:
         await self._callers.admit(request)
@@ -144,7 +145,7 @@ class MessageRoutes:
 
     def _failed(self, error: Exception) -> bytes:
         mapped = self._incidents.mapped("stream", error)
-        return event_without_id("assistant_error", mapped.error.to_wire())
+        return event_without_id("assistant_error", mapped.error)
 
     def _headers(self, reply_id: UUID, chat_id: UUID) -> list[Header]:
         token = self._tokens.mint(reply_id)
@@ -173,28 +174,38 @@ def _has_credentials(request: AnyRequest) -> bool:
 def message_router(routes: MessageRoutes, refusals: StreamRefusals) -> Router:
     """All routes below `/api/v1/messages`."""
 
-    @post("/send", status_code=200)
+    @post("/send", status_code=200, summary="Send a message", opt=described(SEND))
     async def send(request: AnyRequest) -> ASGIApp:
         return await routes.send(request)
 
-    @get("/send")
+    @get("/send", summary="Come back to a reply", opt=described(ATTACH))
     async def attach(request: AnyRequest) -> ASGIApp:
         return await routes.attach(request)
 
-    @post("/regenerate", status_code=200)
+    @post(
+        "/regenerate",
+        status_code=200,
+        summary="Make another version of an answer",
+        opt=described(REGENERATE),
+    )
     async def regenerate(request: AnyRequest) -> ASGIApp:
         return await routes.regenerate(request)
 
-    @get("/test-sse")
+    @get("/test-sse", summary="Try the way, as an EventSource does", opt=described(PROBE))
     async def probe(request: AnyRequest) -> ASGIApp:
         return await routes.probe(request)
 
-    @post("/test-sse", status_code=200)
+    @post(
+        "/test-sse",
+        status_code=200,
+        summary="Try the way from here to the client",
+        opt=described(PROBE),
+    )
     async def probe_by_post(request: AnyRequest) -> ASGIApp:
         return await routes.probe(request)
 
-    @post("/stop", status_code=202)
-    async def stop(request: AnyRequest) -> Response[dict[str, Any]]:
+    @post("/stop", status_code=202, summary="End a reply", opt=described(STOP))
+    async def stop(request: AnyRequest) -> Response[Stopping]:
         return await routes.stop(request)
 
     # A function, as Litestar copies what handlers carry, and a bound method carries its whole node.

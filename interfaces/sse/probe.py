@@ -9,6 +9,7 @@ from litestar.datastructures import State
 from litestar.types import ASGIApp
 
 from interfaces.sse.event_stream import EventStream
+from interfaces.sse.events import ProbeComplete, ProbeMessage
 from interfaces.sse.frames import RETRY, frame
 
 EVENTS = 5
@@ -28,7 +29,7 @@ def probe_response(request: Request[Any, Any, State]) -> ASGIApp:
 async def _frames(seen: int) -> AsyncGenerator[bytes, None]:
     yield RETRY
     for counter in range(seen + 1, EVENTS + 1):
-        data = {"counter": counter, "message": f"Test message {counter} of {EVENTS}"}
-        yield frame(str(counter), "test_message", data)
+        told = ProbeMessage(counter, f"Test message {counter} of {EVENTS}")
+        yield frame(str(counter), "test_message", told)
         await asyncio.sleep(INTERVAL)
-    yield frame(str(EVENTS + 1), "test_complete", {"message": "The stream works."})
+    yield frame(str(EVENTS + 1), "test_complete", ProbeComplete("The stream works."))

@@ -11,7 +11,7 @@ from litestar.datastructures import State
 from interfaces.http.caller import CALLER
 from interfaces.http.problems import PROBLEM_JSON, mapped_error, problem_response
 from interfaces.incidents import Incidents
-from interfaces.outbound import Mapped
+from interfaces.outbound import Mapped, WireError
 from interfaces.sse.event_stream import EventStream, Header
 from interfaces.sse.frames import RETRY, event_without_id
 
@@ -47,7 +47,7 @@ def refused_stream(mapped: Mapped, headers: Sequence[Header] = ()) -> EventStrea
 
 async def _frames(mapped: Mapped) -> AsyncGenerator[bytes, None]:
     yield RETRY
-    yield event_without_id("assistant_error", mapped.error.to_wire())
+    yield event_without_id("assistant_error", mapped.error)
 
 
 class StreamRefusals:
@@ -57,7 +57,7 @@ class StreamRefusals:
     """
 
     def __init__(
-        self, incidents: Incidents, tell_sockets: Callable[[UUID, dict[str, Any]], None]
+        self, incidents: Incidents, tell_sockets: Callable[[UUID, WireError], None]
     ) -> None:
         self._incidents = incidents
         self._tell_sockets = tell_sockets
@@ -66,7 +66,7 @@ class StreamRefusals:
         mapped = mapped_error(error, self._incidents, "sse")
         caller = request.scope["state"].get(CALLER)
         if mapped.reaches_sockets and caller is not None:
-            self._tell_sockets(caller.principal.id, mapped.error.to_wire())
+            self._tell_sockets(caller.principal.id, mapped.error)
         problem = problem_response(mapped)
         headers = dict(problem.headers.items())
         if request.method == "POST" and not request.url.path.endswith("/test-sse"):
@@ -79,7 +79,7 @@ class StreamRefusals:
                 headers=headers,
             )
         return Response(
-            RETRY + event_without_id("assistant_error", mapped.error.to_wire()),
+            RETRY + event_without_id("assistant_error", mapped.error),
             status_code=mapped.status,
             media_type="text/event-stream",
             headers=headers | _UNBUFFERED,

@@ -11,9 +11,16 @@ import msgspec
 from application.errors import ViewsBehind
 from application.live_replies import Ending, FollowedReply, LiveReplies, StartedReply
 from application.ports import Principal, Principals
-from application.queries import ReplyView, Views
+from application.queries import MessageHead, ReplyView, Views
 from domain.chat import ReplyKind
 from interfaces.outbound import reply_error
+from interfaces.sse.events import (
+    RegenerationBegun,
+    RegenerationCompleted,
+    ReplyBegun,
+    ReplyCompleted,
+    ReplyError,
+)
 from interfaces.sse.frames import RETRY, DeltaFrames, frame
 from interfaces.sse.stream_token import Place, StreamTokens
 
@@ -137,7 +144,7 @@ class ReplyStreams:
                 for delta in deltas.reasoning(thought, reasoning, text):
                     yield delta
                 reasoning = max(reasoning, len(thought))
-            content = bytearray((view.message.content or "").encode())
+            content = bytearray(view.message.content.encode())
             for delta in deltas.text(content, text, reasoning):
                 yield delta
             ending = _ending_of(view)
@@ -165,23 +172,23 @@ class ReplyStreams:
                 await asyncio.sleep(RETRY_DELAY)
 
     def _started(self, token: str, beginning: Beginning, payer: Principal | None) -> bytes:
-        event = "assistant_typing" if beginning.kind == "send" else "assistant_regenerating"
-        data: dict[str, Any] = {
+        visitor = payer is not None and payer.kind == "anonymous"
+        told: dict[str, Any] = {
             "chat_id": beginning.chat_id,
             "user_message_id": beginning.user_message_id,
             "message_id": beginning.message_id,
             "reply_id": beginning.reply_id,
             "stream_token": token,
             "model": beginning.model,
+            "anon_id": payer.name if payer and visitor else msgspec.UNSET,
         }
-        if payer is not None and payer.kind == "anonymous":
-            data["anon_id"] = payer.name
-        if beginning.kind == "regenerate":
-            data["replaces"] = beginning.replaces
-        return frame(f"{token}.s", event, data)
+        if beginning.kind == "send":
+            return frame(f"{token}.s", "assistant_typing", ReplyBegun(**told))
+        begun = RegenerationBegun(**told, replaces=beginning.replaces)
+        return frame(f"{token}.s", "assistant_regenerating", begun)
 
     def _terminal(self, token: str, beginning: Beginning, ending: Ending) -> bytes:
-        ids = {
+        told: dict[str, Any] = {
             "chat_id": beginning.chat_id,
             "message_id": beginning.message_id,
             "reply_id": beginning.reply_id,
@@ -189,22 +196,23 @@ class ReplyStreams:
             "position": ending.position,
         }
         if ending.error is not None:
-            data: dict[str, Any] = reply_error(ending.error, beginning.reply_id).to_wire(**ids)
-            return frame(f"{token}.t", "assistant_error", data)
+            error = reply_error(ending.error, beginning.reply_id).within(ReplyError, **told)
+            return frame(f"{token}.t", "assistant_error", error)
         message = ending.message
-        data = ids | {
+        told |= {
             "finish_reason": message.finish_reason,
             "usage": message.usage,
-            "message": _without_content(message),
+            "message": message,
         }
         if beginning.kind == "send":
-            return frame(f"{token}.t", "assistant_complete", data)
-        data |= {
-            "replaces": beginning.replaces,
-            "version": message.version,
-            "versions": message.versions,
-        }
-        return frame(f"{token}.t", "assistant_regenerated", data)
+            return frame(f"{token}.t", "assistant_complete", ReplyCompleted(**told))
+        regenerated = RegenerationCompleted(
+            **told,
+            replaces=beginning.replaces,
+            version=message.version,
+            versions=message.versions,
+        )
+        return frame(f"{token}.t", "assistant_regenerated", regenerated)
 
 
 async def _follow(
@@ -234,13 +242,7 @@ def _ending_of(view: ReplyView) -> Ending:
         error = "INTERRUPTED"
     return Ending(
         position=view.position,
-        content=view.message.content or "",
-        message=view.message,
+        content=view.message.content,
+        message=msgspec.convert(view.message, MessageHead, from_attributes=True),
         error=error,
     )
-
-
-def _without_content(message: Any) -> dict[str, Any]:
-    wire: dict[str, Any] = msgspec.to_builtins(message)
-    del wire["content"]
-    return wire

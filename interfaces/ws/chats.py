@@ -22,8 +22,9 @@ from interfaces.outbound import WireError
 from interfaces.ws.connections import Connection, Connections
 from interfaces.ws.expiry import EXPIRED, Expiry
 from interfaces.ws.handshake import credentials_of
+from interfaces.ws.messages import Refused, Session, SocketError
 from interfaces.ws.pushes import Pushes
-from interfaces.ws.requests import Reply, Requests, payload_as
+from interfaces.ws.requests import REQUESTS, Reply, Requests, payload_as
 from interfaces.ws.transports import NAMESPACE, Transports
 
 NAME_SHOWN = 100
@@ -34,7 +35,7 @@ UNKNOWN = "unknown"
 REFUSALS_ENDURED = 100
 """Requests that one socket may make in a row though it is told that they are too many."""
 
-ENDED = WireError("UNAUTHORIZED", "The connection has ended.")
+ENDED = WireError("UNAUTHORIZED", "The connection has ended.", False)
 
 
 class SocketCounter(Protocol):
@@ -135,7 +136,8 @@ class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
             event, payload = "usage_info", await self._usage(connection.caller)
         except Exception as error:  # noqa: BLE001 - the edge: every error has its answer
             mapped = self._incidents.mapped("socket greeting", error)
-            event, payload = "assistant_error", mapped.error.to_wire(request="usage_info")
+            event = "assistant_error"
+            payload = mapped.error.within(SocketError, request="usage_info")
         if not self._transports.is_open(transport):
             # It closed while it was being accepted, and the library does not say so again.
             self._disconnected(connection.sid)
@@ -157,7 +159,7 @@ class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
             self._transports.watch(connection.transport)
 
     async def _request(self, name: str, sid: str, arguments: Sequence[object]) -> object:
-        known = name if name == "authenticate" or name in self._requests.names else UNKNOWN
+        known = name if name in REQUESTS else UNKNOWN
         correlation, began = self._ids.new(), time.monotonic()
         with self._tracer.request(f"socket {known}", correlation):
             try:
@@ -170,7 +172,7 @@ class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
     ) -> object:
         connection = self._connections.find(sid)
         if connection is None:
-            return {"error": ENDED.to_wire()}
+            return Refused(ENDED)
         await connection.greeted.wait()
         try:
             self._tracer.concerns(principal=connection.caller.principal.id)
@@ -180,10 +182,10 @@ class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
             if not reply.pushed:
                 self._connections.emit([connection], reply.event, reply.payload)
         except Exception as error:  # noqa: BLE001 - the edge: every error has its answer
-            refusal = self._incidents.mapped("socket request", error).error.to_wire()
-            told = refusal | {"request": name[:NAME_SHOWN]}
+            refusal = self._incidents.mapped("socket request", error).error
+            told = refusal.within(SocketError, request=name[:NAME_SHOWN])
             self._connections.emit([connection], "assistant_error", told)
-            return {"error": refusal}
+            return Refused(refusal)
         return reply.payload
 
     async def _spend(self, connection: Connection) -> None:
@@ -226,17 +228,17 @@ class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
     async def _usage(self, caller: Caller) -> object:
         return await self._views.usage(caller.principal)
 
-    def _session(self, connection: Connection) -> dict[str, object]:
+    def _session(self, connection: Connection) -> Session:
         principal = connection.caller.principal
-        session: dict[str, object] = {
-            "kind": principal.kind,
-            "server_time": self._clock.now(),
-            "log_id": self._log_id,
-            "position": self._pushes.position,
-        }
-        if principal.kind == "user":
-            return {"principal": f"user:{principal.name}"} | session
-        return {"principal": f"anon:{principal.name}", "anon_id": principal.name} | session
+        visitor = principal.kind == "anonymous"
+        return Session(
+            principal=f"{'anon' if visitor else 'user'}:{principal.name}",
+            kind=principal.kind,
+            anon_id=principal.name if visitor else msgspec.UNSET,
+            server_time=self._clock.now(),
+            log_id=self._log_id,
+            position=self._pushes.position,
+        )
 
     def _disconnect(self, connection: Connection) -> None:
         """Out of the namespace; the client must connect anew, with another token."""

@@ -12,7 +12,7 @@ GRACE = 3.0
 LONGEST_TIMER = 3600.0
 """Seconds after which a timer is set anew, so that a clock put right is noticed."""
 
-EXPIRED = WireError("UNAUTHORIZED", "The token has expired.")
+EXPIRED = WireError("UNAUTHORIZED", "The token has expired.", False)
 
 
 class Expiry:
@@ -41,7 +41,7 @@ class Expiry:
         if seconds is None or seconds > 0:
             return False
         connection.expired = True
-        self._connections.emit([connection], "assistant_error", EXPIRED.to_wire())
+        self._connections.emit([connection], "assistant_error", EXPIRED)
         self._cancel(connection)
         loop = asyncio.get_running_loop()
         connection.expiry = loop.call_later(GRACE, self._disconnect, connection)

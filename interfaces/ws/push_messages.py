@@ -1,15 +1,16 @@
 """Event → messages: what the sockets of an event's principals are told of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
 
 from application.ports import Principal, Principals, Recorded
-from application.queries import Views
+from application.queries import ChatAt, MessageView, UsageView, Views
 from domain.chat import Chat, ChatNotFound, MessageNotFound
 from domain.usage import Usage
 from interfaces.outbound import reply_words
+from interfaces.ws.messages import ChatGone, MessageAt, MessageFailed, ReplyStarted
 
 ACCOUNT_EVENTS = (
     Usage.Created,
@@ -19,6 +20,19 @@ ACCOUNT_EVENTS = (
     Usage.HoldSettled,
     Usage.HoldReleased,
 )
+
+
+PUSHES: dict[str, type[msgspec.Struct]] = {
+    "chat_created": ChatAt,
+    "chat_updated": ChatAt,
+    "chat_deleted": ChatGone,
+    "message_created": MessageAt,
+    "reply_started": ReplyStarted,
+    "message_completed": MessageAt,
+    "message_failed": MessageFailed,
+    "usage_info": UsageView,
+}
+"""All that comes from the log, by name."""
 
 
 class Push(msgspec.Struct, frozen=True):
@@ -70,16 +84,16 @@ class PushMessages:
             case Chat.Renamed() | Chat.ArchiveChanged() | Chat.BranchSelected():
                 return await self._chat("chat_updated", recorded, owner)
             case Chat.Claimed():
-                gone = self._push("chat_deleted", recorded, event.previous_owner, {})
+                gone = _gone(recorded, event.previous_owner)
                 return [*await self._chat("chat_created", recorded, owner), gone]
             case Chat.Deleted() | Chat.Erased():
-                return [self._push("chat_deleted", recorded, owner, {})]
+                return [_gone(recorded, owner)]
             case Chat.MessageSent():
-                return await self._message("message_created", recorded, owner, event.message_id)
+                return await self._told("message_created", recorded, owner, event.message_id)
             case Chat.ReplyStarted():
-                told = [self._reply_started(event, recorded, owner)]
+                told = [_started(event, recorded, owner)]
             case Chat.MessageCompleted() | Chat.MessageRegenerated():
-                told = await self._message("message_completed", recorded, owner, event.message_id)
+                told = await self._told("message_completed", recorded, owner, event.message_id)
             case Chat.ReplyFailed():
                 told = await self._failed(recorded, owner, event.message_id, event.code)
             case Chat.ReplyInterrupted():
@@ -93,33 +107,46 @@ class PushMessages:
             found = await self._views.chat(owner, recorded.stream_id, recorded.position)
         except ChatNotFound:
             return []
-        return [Push(owner, name, {"chat": found.chat, "position": recorded.position})]
+        return [Push(owner, name, ChatAt(found.chat, recorded.position))]
 
-    async def _message(
-        self, name: str, recorded: Recorded, owner: UUID, message_id: UUID, **more: object
+    async def _told(
+        self, name: str, recorded: Recorded, owner: UUID, message_id: UUID
     ) -> list[Push]:
-        try:
-            message = await self._views.message(
-                owner, recorded.stream_id, message_id, recorded.position
-            )
-        except (ChatNotFound, MessageNotFound):
+        message = await self._message(recorded, owner, message_id)
+        if message is None:
             return []
-        payload = {"message": message, **more, "position": recorded.position}
-        return [Push(owner, name, payload)]
+        return [Push(owner, name, MessageAt(message, recorded.position))]
 
     async def _failed(
         self, recorded: Recorded, owner: UUID, message_id: UUID, code: str
     ) -> list[Push]:
-        return await self._message(
-            "message_failed", recorded, owner, message_id, code=code, error=reply_words(code)
-        )
+        message = await self._message(recorded, owner, message_id)
+        if message is None:
+            return []
+        failed = MessageFailed(message, code, reply_words(code), recorded.position)
+        return [Push(owner, "message_failed", failed)]
 
-    def _reply_started(self, event: Chat.ReplyStarted, recorded: Recorded, owner: UUID) -> Push:
-        more = {"reply_id": event.reply_id, "message_id": event.message_id, "kind": event.kind}
-        return self._push("reply_started", recorded, owner, more)
+    async def _message(
+        self, recorded: Recorded, owner: UUID, message_id: UUID
+    ) -> MessageView | None:
+        try:
+            return await self._views.message(
+                owner, recorded.stream_id, message_id, recorded.position
+            )
+        except (ChatNotFound, MessageNotFound):
+            return None
 
-    def _push(
-        self, name: str, recorded: Recorded, principal: UUID, more: Mapping[str, object]
-    ) -> Push:
-        payload = {"chat_id": recorded.stream_id, **more, "position": recorded.position}
-        return Push(principal, name, payload)
+
+def _started(event: Chat.ReplyStarted, recorded: Recorded, owner: UUID) -> Push:
+    started = ReplyStarted(
+        chat_id=recorded.stream_id,
+        reply_id=event.reply_id,
+        message_id=event.message_id,
+        kind=event.kind,
+        position=recorded.position,
+    )
+    return Push(owner, "reply_started", started)
+
+
+def _gone(recorded: Recorded, owner: UUID) -> Push:
+    return Push(owner, "chat_deleted", ChatGone(recorded.stream_id, recorded.position))

@@ -18,8 +18,10 @@ from interfaces.http.caller import Networks
 from interfaces.incidents import Incidents
 from interfaces.open_connections import OpenConnections
 from interfaces.origins import Origins
+from interfaces.outbound import WireError
 from interfaces.ws.chats import ChatsNamespace, SocketCounter
 from interfaces.ws.connections import Connections
+from interfaces.ws.messages import ServerDraining
 from interfaces.ws.packets import ChatsPacket
 from interfaces.ws.pushes import Pushes
 from interfaces.ws.requests import Requests
@@ -89,13 +91,13 @@ class ChatSockets:
         """Push from the log to the sockets, until cancelled."""
         await self._pushes.run()
 
-    def tell(self, principal: UUID, error: dict[str, Any]) -> None:
+    def tell(self, principal: UUID, error: WireError) -> None:
         """Best effort: a refusal that the principal got elsewhere, on all its sockets here."""
         self._connections.emit(self._connections.of(principal), "assistant_error", error)
 
     def announce_draining(self) -> None:
         """Tell every socket that the node is about to go down."""
-        self._connections.emit(self._connections.all(), "server_draining", {})
+        self._connections.emit(self._connections.all(), "server_draining", ServerDraining())
 
     async def catch_up(self, position: int, timeout: float) -> None:
         """Return when all up to `position` was pushed, or after `timeout` seconds."""

@@ -222,7 +222,7 @@ async def _refuse(scope: Scope, send: Send, error: RateLimited) -> None:
     mapped = known_error(error)
     assert mapped is not None
     retry_after = (b"retry-after", str(mapped.retry_after).encode())
-    await _answer(scope, send, mapped.status, mapped.error.to_wire(), retry_after)
+    await _answer(scope, send, mapped.status, mapped.error, retry_after)
 
 
 async def _answer(

@@ -1,4 +1,5 @@
-// Asks all that can be asked over Socket.IO, and prints what is heard: a line of JSON for each event.
+// Asks all that can be asked over Socket.IO, and prints what is heard, and how requests are
+// acknowledged: a line of JSON for each.
 // Run by run_example.mjs, with TOKEN and VISITOR replaced.
 const heard = (who, event) => new Promise((resolve) => who.once(event, resolve));
 function joining(auth) {
@@ -16,6 +17,10 @@ async function send(headers, body) {
   return response.headers.get('x-chat-id');
 }
 
+const stranger = io('http://localhost:3000/chats', { auth: { token: 'broken' } });
+const { data } = await heard(stranger, 'connect_error');
+console.log(JSON.stringify(['acknowledged connect', data]));
+stranger.close();
 const visitor = joining({ anon_id: 'VISITOR' });
 await heard(visitor, 'usage_info');
 const ended = heard(visitor, 'message_failed');
@@ -24,7 +29,11 @@ await ended;
 
 const user = joining({ token: 'TOKEN', anon_id: 'VISITOR' });
 await heard(user, 'usage_info');
-const ask = (name, payload) => user.emitWithAck(name, payload);
+async function ask(name, payload) {
+  const answer = await user.emitWithAck(name, payload);
+  console.log(JSON.stringify([`acknowledged ${name}`, answer]));
+  return answer;
+}
 const chat_id = await send({ Authorization: 'Bearer TOKEN' }, { content: 'words to look for' });
 const { messages } = await ask('list_messages', { chat_id });
 await ask('list_chats', { archived: false });

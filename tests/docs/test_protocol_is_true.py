@@ -1,17 +1,12 @@
 """What the running server says is what docs/protocol.md says of it, name by name."""
 
-import json
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
-import pytest
 
-from tests.docs.browser import printed
 from tests.docs.pages import OPERATIONS, PROTOCOL, names, rows, section
-from tests.service import Event, Service, bearer, send, sending, token
+from tests.service import Event, Service, sending
 
 
 def told_of(event: str, *places: tuple[str, int]) -> set[str]:
@@ -22,20 +17,6 @@ def told_of(event: str, *places: tuple[str, int]) -> set[str]:
             of_shape = rows(section(PROTOCOL, "Usage")) if "[Usage]" in row[1] else ()
             return names(row[1].partition(";")[0]) | set(of_shape)
     raise AssertionError(f"{event} has no row")
-
-
-@pytest.fixture(scope="module")
-def events(service: Service) -> list[Event]:
-    """Of a user's and a visitor's replies that ended in each of the ways."""
-    user, visitor = bearer(f"user-{uuid4()}"), {"x-anon-id": f"visitor-{uuid4()}"}
-    seen = []
-    for who in (user, visitor):
-        first = send(service, who, "[[reasoning]] hello", model="paid")
-        with sending(service, who, route="regenerate", chat_id=first[0].data["chat_id"]) as stream:
-            seen += first + stream.rest()
-    seen += send(service, user, "[[refuse-500]]")
-    with sending(service, user, content="hello", chat_id="no id") as stream:
-        return seen + stream.rest()
 
 
 def test_a_streams_events_have_the_fields_that_the_page_names(events: list[Event]) -> None:
@@ -51,18 +32,6 @@ def test_the_shapes_within_have_the_fields_that_the_page_names(events: list[Even
     done = next(event.data for event in events if event.name == "assistant_complete")
     assert set(done["message"]) == set(rows(section(PROTOCOL, "Message"))) - {"content"}
     assert set(done["usage"]) == set(rows(section(PROTOCOL, "Usage of a message")))
-
-
-@pytest.fixture(scope="module")
-def heard(service: Service) -> dict[str, list[Any]]:
-    """What sockets heard while everything was asked, by event."""
-    script = (Path(__file__).parent / "every_request.js").read_text()
-    script = script.replace("TOKEN", token(f"user-{uuid4()}"))
-    heard = defaultdict(list)
-    for line in printed(service, script.replace("VISITOR", f"visitor-{uuid4()}")):
-        event, data = json.loads(line)
-        heard[event].append(data)
-    return heard
 
 
 def test_a_sockets_events_have_the_fields_that_the_page_names(heard: dict[str, list[Any]]) -> None:

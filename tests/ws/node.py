@@ -51,6 +51,7 @@ from infrastructure.settings import AnonymousPolicy
 from infrastructure.system import SystemClock, TimeOrderedIds
 from interfaces.http.caller import Callers, tell_minted_id
 from interfaces.http.cors import CrossOrigin
+from interfaces.http.page import PageSettings
 from interfaces.http.problems import problem_handlers
 from interfaces.http.routes import build_http_routes
 from interfaces.http.schema import openapi_config
@@ -317,6 +318,7 @@ async def _compose(
         checks=node.checks,
         notices=node.notices,
         metrics=lambda: b"dabir_sockets 0.0\n",
+        page=PageSettings(),
     )
     app = Litestar(
         [*routes, node.sockets.mount, *more_routes],

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from interfaces.outbound import WireError
 from interfaces.ws import requests
 from tests.ws.node import Client, Node, connected, serving, token, until
 
@@ -313,11 +314,11 @@ def test_a_refusal_elsewhere_reaches_every_socket_of_the_principal() -> None:
             connected(node, {"anon_id": "visitor-1"}) as two,
             connected(node, {"anon_id": "visitor-2"}) as other,
         ):
-            error = {"code": "ANON_LIMIT_REACHED", "error": "No more.", "retryable": False}
+            error = WireError("ANON_LIMIT_REACHED", "No more.", False)
             caller = await node.caller(anon_id="visitor-1")
             node.sockets.tell(caller.principal.id, error)
-            assert await one.hears("assistant_error") == error
-            assert await two.hears("assistant_error") == error
+            assert await one.hears("assistant_error") == error.to_wire()
+            assert await two.hears("assistant_error") == error.to_wire()
             node.sockets.announce_draining()
             for client in (one, two, other):
                 await client.hears("server_draining")

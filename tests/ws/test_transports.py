@@ -10,6 +10,7 @@ import pytest
 import socketio
 from websockets.exceptions import InvalidStatus
 
+from interfaces.outbound import WireError
 from interfaces.ws import transports
 from tests.ws import node as nodes
 from tests.ws.node import Client, connected, serving, until
@@ -50,7 +51,7 @@ def test_who_does_not_read_is_disconnected_and_others_are_not(
             own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             caller = await node.caller(anon_id="visitor-1")
             # What does not compress: WebSockets deflate.
-            error = {"code": "RATE_LIMITED", "error": token_hex(25_000)}
+            error = WireError("RATE_LIMITED", token_hex(25_000), True)
             told = 0
             while node.notebook.sockets == 2:
                 node.sockets.tell(caller.principal.id, error)
