@@ -1,0 +1,27 @@
+/** The events that the log can have, by their topics; the first part of one stands for all of it. */
+
+export const TOPICS = [
+  "chat.",
+  "chat.created",
+  "chat.renamed",
+  "chat.archive-changed",
+  "chat.deleted",
+  "chat.erased",
+  "chat.claimed",
+  "chat.message-sent",
+  "chat.reply-started",
+  "chat.stop-requested",
+  "chat.message-completed",
+  "chat.message-regenerated",
+  "chat.reply-failed",
+  "chat.reply-interrupted",
+  "chat.branch-selected",
+  "usage.",
+  "usage.created",
+  "usage.topped-up",
+  "usage.amount-held",
+  "usage.allowance-held",
+  "usage.hold-settled",
+  "usage.hold-released",
+  "usage.principal-erased",
+];
