@@ -12,8 +12,7 @@ serve *flags: (_install "serve")
     .venv/bin/dabir serve {{flags}}
 
 # Everything that tests and checks need: Python packages, Node packages, Chromium and nginx
-setup: (_install "dev") (_programs "chromium" "nginx")
-    cd tests/clients && { cmp -s package-lock.json node_modules/.installed-lock || { npm ci --silent && cp package-lock.json node_modules/.installed-lock; }; }
+setup: (_install "dev") (_programs "chromium" "nginx") (_node "clients/js") (_node "tests/clients")
 
 # Run the tests (arguments go to pytest): all together, then alone those that measure time
 test *args: setup
@@ -40,6 +39,10 @@ bench name="" *args: (_install "dev")
 soak *args: (_install "dev")
     {{python}} -m tests.faults.soak {{args}}
 
+# Take the pictures of the README anew, into docs/images
+shots: setup
+    {{python}} -m tests.browser.shots
+
 # Resolve the versions anew and pin them with hashes
 lock *args:
     uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-annotate --quiet --python-version 3.11 --extra local --extra postgres --extra valkey --group build {{args}} -o requirements/serve.txt
@@ -52,6 +55,10 @@ _install which:
     test -x {{python}} || uv venv --quiet --python '>=3.11' .venv
     uv pip install --quiet --python {{python}} --require-hashes -r requirements/{{which}}.txt
     test -x .venv/bin/dabir || uv pip install --quiet --python {{python}} --no-deps --no-build-isolation -e .
+
+[private]
+_node folder:
+    cd {{folder}} && { cmp -s package-lock.json node_modules/.installed-lock || { npm ci --silent && cp package-lock.json node_modules/.installed-lock; }; }
 
 # Debian keeps nginx in /usr/sbin, which is not on everyone's path.
 [private]

@@ -53,6 +53,7 @@ export function linesOf(frame, lines, form) {
 
 /** A variable's own value may be a choice of two colours, which no canvas takes. */
 function colour(frame, variable) {
+  frame.style.transition = "none"; // else it is still the colour before
   frame.style.color = `var(${variable})`;
   const resolved = getComputedStyle(frame).color;
   frame.style.color = "";

@@ -1,0 +1,132 @@
+// Who calls, and what is told while connections come and go.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { test } from "node:test";
+import { client, collected, connected, front, gate, next, release, token } from "./world.js";
+
+const visitor = (options) => client({ anonId: undefined, ...options });
+
+test("a visitor without an id is given one, for both channels", async () => {
+  const dabir = await visitor();
+  const told = next(dabir, "anon_id");
+  const [first, second] = [dabir.send({ content: "one" }), dabir.send({ content: "two" })];
+  const session = await dabir.connect();
+  await Promise.all([first.done, second.done]);
+  assert.equal(session.anon_id, await told);
+  assert.equal(dabir.anonId, session.anon_id);
+  assert.equal((await dabir.listChats()).total, 2);
+  assert.equal((await dabir.usage()).used, 2);
+});
+
+test("a visitor signs in and claims the chats, and is a visitor again after it", async () => {
+  const dabir = await visitor();
+  const { anon_id: anonId } = await dabir.connect();
+  const { chatId } = await dabir.send({ content: "mine" }).done;
+
+  const sub = `user-${randomUUID()}`;
+  assert.equal((await dabir.signIn(await token(sub))).principal, `user:${sub}`);
+  assert.deepEqual(await dabir.claim(), [chatId]);
+  assert.equal((await dabir.listChats()).chats[0].id, chatId);
+  await dabir.send({ content: "still mine", chatId }).done;
+
+  assert.equal((await dabir.signOut()).anon_id, anonId);
+  assert.equal((await dabir.listChats()).total, 0);
+  assert.notEqual((await dabir.signOut(null)).anon_id, anonId);
+});
+
+test("another token of the same user takes the place of the one before", async () => {
+  const sub = `user-${randomUUID()}`;
+  const dabir = await connected({ sub });
+  const sessions = [];
+  dabir.on("session", ({ principal }) => sessions.push(principal));
+  await dabir.signIn(await token(sub, 7200));
+  assert.deepEqual(sessions, [], "nothing was missed, so nothing needs to be listed anew");
+  await dabir.signIn(await token("another"));
+  assert.deepEqual(sessions, ["user:another"]);
+});
+
+test("a bad token is refused, and another one lets in", async () => {
+  const dabir = await client({ token: "broken" });
+  const told = next(dabir, "unauthorized");
+  await assert.rejects(dabir.connect(), { code: "UNAUTHORIZED" });
+  assert.equal((await told).code, "UNAUTHORIZED");
+  assert.equal(dabir.state, "refused");
+  await assert.rejects(dabir.listChats(), { code: "UNAUTHORIZED" });
+  await assert.rejects(dabir.send({ content: "x" }).done, { code: "UNAUTHORIZED", status: 401 });
+  await dabir.signIn(await token("somebody"));
+  assert.equal(dabir.state, "online");
+});
+
+test("when a token runs out, who signs in again in time misses nothing", async () => {
+  const sub = `user-${randomUUID()}`;
+  const between = await front();
+  const short = await token(sub, 2);
+  const prompt = await connected({ token: short, url: between.url });
+  const late = await connected({ token: short });
+  const states = [];
+  prompt.on("state", (state) => states.push(state));
+  const name = gate();
+  const reply = prompt.send({ content: `[[gate-${name}]] to the end` });
+  await next(reply, "delta");
+
+  const refused = next(late, "state", (state) => state === "refused");
+  await next(prompt, "unauthorized");
+  between.cut(); // the socket too: by now it can only come back with another token
+  await next(reply, "waiting");
+  await release(name);
+  assert.match((await reply.done).content, /to the end/, "the reply needs no token");
+
+  await prompt.signIn(await token(sub));
+  await refused;
+  await late.signIn(await token(sub));
+  assert.deepEqual([prompt.state, late.state], ["online", "online"]);
+  assert.equal((await late.listChats()).total, 1);
+});
+
+test("two clients of one user see the same, once and in order, through lost connections", async () => {
+  const sub = `user-${randomUUID()}`;
+  const between = await front();
+  const [here, there] = [await connected({ sub }), await connected({ sub, url: between.url })];
+  const heard = [];
+  const events = there.events();
+  const listening = (async () => {
+    for await (const { name, data } of events) {
+      if (name !== "usage" && name !== "state") heard.push([name, data]);
+    }
+  })();
+
+  const completed = next(there, "message_completed");
+  const { chatId } = await here.send({ content: "one" }).done;
+  await completed;
+  const session = next(there, "session");
+  between.cut();
+  await session;
+  await here.send({ content: "two", chatId }).done;
+  const last = next(there, "chat_updated", ({ chat }) => chat.title === "the end");
+  await here.renameChat(chatId, "the end");
+  await last;
+  there.close();
+  await listening;
+
+  const pushes = heard.filter(([name]) => name !== "session");
+  const places = pushes.map(([, { position }]) => position);
+  assert.deepEqual(places, [...places].sort((a, b) => a - b));
+  const named = pushes.map(([name, data]) => `${name} ${data.position}`);
+  assert.equal(new Set(named).size, named.length);
+  assert.equal(named.filter((name) => name.startsWith("message_completed")).length, 2);
+  assert.equal(heard.filter(([name]) => name === "session").length, 1);
+});
+
+test("a closed client is still, and can be connected again", async () => {
+  const dabir = await connected();
+  const reply = dabir.send({ content: `[[gate-${gate()}]]` });
+  await reply.started;
+  const events = collected(dabir.events("usage"));
+  dabir.close();
+  await assert.rejects(reply.done, { code: "DETACHED" });
+  await assert.rejects(dabir.listChats(), { code: "CLOSED" });
+  await events;
+  await dabir.connect();
+  assert.equal((await dabir.listChats()).total, 1);
+  await dabir.stop({ key: reply.key });
+});

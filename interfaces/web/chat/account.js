@@ -1,0 +1,94 @@
+/** Who is signed in, what they may spend, and how that changes. */
+
+import { text } from "../common/i18n.js";
+import { go } from "./address.js";
+import { forgetChats, hasVisitorChatted, keepToken, keepVisitor, keptToken, onTokenElsewhere } from "./caller.js";
+import { client } from "./client.js";
+import { draftOf, keepDraft } from "./drafts.js";
+import { loadModels } from "./models.js";
+import { change, now } from "./store.js";
+import { tell, tellError, telling } from "./toasts.js";
+
+/** A token is being tried: whether it is good is told where it was given. */
+let trying = false;
+/** The chat that was open when somebody else was the caller. */
+let left = null;
+
+export function keepAccount() {
+  client.on("state", (connection) => change({ connection }));
+  client.on("anon_id", keepVisitor);
+  client.on("usage", (usage) => change({ usage, ...(mayGoOn(usage) && { refusal: null }) }));
+  client.on("draining", () => change({ draining: true }));
+  client.on("unauthorized", () => trying || change({ expired: true }));
+  client.on("session", welcome);
+  onTokenElsewhere((token) => (token ? enter(token) : leave()).catch(tellError));
+}
+
+function welcome(session) {
+  const before = now().session;
+  const claimable = session.kind === "user" && hasVisitorChatted() && client.anonId ? client.anonId : null;
+  change({ session, claimable, draining: false, expired: false });
+  if (before && before.principal !== session.principal) leaveChat();
+  telling(loadModels());
+}
+
+/** It is not this caller's. What was written there goes along. */
+function leaveChat() {
+  left = now().open.chatId;
+  if (!draftOf(null)) keepDraft(null, draftOf(left));
+  go(null);
+}
+
+/** A refusal that stands no longer need not be shown. */
+function mayGoOn(usage) {
+  const { refusal } = now();
+  if (!refusal) return false;
+  if (usage.kind === "anonymous") return refusal.code === "ANON_LIMIT_REACHED" && usage.remaining > 0 && !refusal.details.scope;
+  const { required } = refusal.details;
+  return refusal.code === "ANON_LIMIT_REACHED" || Number(usage.available) >= Number(required);
+}
+
+/** Rejects with the refusal of a token that is not good; then all is as it was before. */
+export async function signIn(token) {
+  const { expired, session } = now();
+  trying = true;
+  try {
+    await enter(token);
+    keepToken(token);
+  } catch (refused) {
+    if (session?.kind === "anonymous") await client.signOut();
+    else if (keptToken() && !expired) await client.signIn(keptToken());
+    throw refused;
+  } finally {
+    trying = false;
+  }
+}
+
+export async function signOut() {
+  keepToken(undefined);
+  await telling(leave());
+}
+
+async function enter(token) {
+  await client.signIn(token);
+  change({ expired: false, refusal: null });
+}
+
+async function leave() {
+  change({ expired: false, refusal: null, claimable: null, usage: null });
+  await client.signOut();
+}
+
+export async function claim() {
+  const claimed = await telling(client.claim(now().claimable));
+  if (!claimed) return;
+  forgetChats();
+  change({ claimable: null });
+  tell(text("claimed", { count: claimed.length }));
+  if (claimed.includes(left)) go(left);
+}
+
+export function declineClaim() {
+  forgetChats();
+  change({ claimable: null });
+}

@@ -1,0 +1,31 @@
+/** A modal dialog of the browser's own: it keeps the focus, gives it back, and Escape closes it. */
+
+import { useEffect, useId, useRef } from "preact/hooks";
+import { html } from "./html.js";
+
+/** @param {{title: string, onClose: () => void, role?: string, children: any}} props */
+export function Dialog({ title, onClose, children, ...more }) {
+  const element = useRef(null);
+  const id = useId();
+
+  useEffect(() => {
+    const dialog = element.current;
+    const before = document.activeElement;
+    dialog.showModal();
+    return () => {
+      dialog.close();
+      before?.focus?.();
+    };
+  }, []);
+
+  function onClick(event) {
+    if (event.target === element.current) onClose(); // beside it, on the veil
+  }
+
+  return html`
+    <dialog ref=${element} aria-labelledby=${id} onCancel=${onClose} onMouseDown=${onClick} ...${more}>
+      <h2 id=${id}>${title}</h2>
+      ${children}
+    </dialog>
+  `;
+}
