@@ -246,7 +246,7 @@ class Views(Protocol):
         ...
 
     async def newest_reply(
-        self, principal: UUID, started_after: datetime, chat_id: UUID | None = None
+        self, principal: UUID, started_since: datetime, chat_id: UUID | None = None
     ) -> UUID | None: ...
 
     @property

@@ -10,9 +10,22 @@ from tests.service import Service
 from tests.upstream import Upstream
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes begins first, so that nobody waits for it alone."""
-    items.sort(key=lambda item: item.get_closest_marker("takes_minutes") is None)
+    """The tests of a file run in one process, and all that need a browser in the same one.
+
+    What takes minutes begins first, so that nobody waits for it alone.
+    """
+    for item in items:
+        in_browser = item.path.parent.name == "browser"
+        item.add_marker(pytest.mark.xdist_group("browser" if in_browser else str(item.path)))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.get_closest_marker("takes_minutes"):
+        return 0
+    return 1 if item.path.parent.name == "browser" else 2
 
 
 @pytest.fixture(scope="session")

@@ -62,9 +62,12 @@ def reply(connection: Connection, reply_id: UUID) -> ReplyView | None:
 
 
 def newest_reply(
-    connection: Connection, principal: UUID, started_after: datetime, chat_id: UUID | None
+    connection: Connection, principal: UUID, started_since: datetime, chat_id: UUID | None
 ) -> UUID | None:
-    """The reply of the principal's chats that was started last, after a time."""
+    """The reply of the principal's chats that was started last, at a time or after it.
+
+    A chat that a message has made is as old as its first reply.
+    """
     newest = (
         select(replies.c.id)
         .join_from(chats, replies, replies.c.chat_id == chats.c.id)
@@ -73,8 +76,8 @@ def newest_reply(
             # A reply's start is activity, so that a chat which is older has none that is newer.
             # Both values of `archived`, as it comes before the time in the index.
             chats.c.archived.in_((False, True)),
-            chats.c.updated_at > started_after,
-            replies.c.started_at > started_after,
+            chats.c.updated_at >= started_since,
+            replies.c.started_at >= started_since,
         )
         .order_by(replies.c.started_at.desc(), replies.c.position.desc())
         .limit(1)

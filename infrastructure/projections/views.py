@@ -219,10 +219,10 @@ class SqlViews:
         return found
 
     async def newest_reply(
-        self, principal: UUID, started_after: datetime, chat_id: UUID | None = None
+        self, principal: UUID, started_since: datetime, chat_id: UUID | None = None
     ) -> UUID | None:
         return await self._query(
-            lambda c: reply_queries.newest_reply(c, principal, started_after, chat_id),
+            lambda c: reply_queries.newest_reply(c, principal, started_since, chat_id),
             await self._anywhere(),
             principal,
         )

@@ -1,34 +1,39 @@
-"""A real Chromium for each test, one at a time: it needs a processor for itself."""
+"""One real Chromium for the tests of this folder, and a profile of its own for each of them."""
 
-import fcntl
 import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.node import CLIENTS
 from tests.service import token
 
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-dev-shm-usage"]
+PATIENCE_MS = 20_000
 
 OpenPage = Callable[[str], Page]
 
+expect.set_options(timeout=PATIENCE_MS)
 
-@pytest.fixture
-def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
-    """A browser of the test's own: its event loop must not run beside another test's."""
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Its event loop runs in this thread until the last of these tests has ended."""
     executable = shutil.which("chromium")
     assert executable, "`just setup` installs Chromium"
-    lock = tmp_path_factory.getbasetemp().parent / "chromium.lock"
-    with lock.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)  # the other workers' browsers wait for this one
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-            context = browser.new_context()
-            context.set_default_timeout(20_000)
-            yield context
-            browser.close()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE_MS)
+    yield context
+    context.close()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A chat of a thousand messages, written straight into the log of a server that is yet to start."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -30,7 +31,10 @@ def line(number: int) -> str:
 def write_long_chat(data_dir: Path, sub: str) -> UUID:
     """The chat's id. It belongs to `user:SUB`."""
     data_dir.mkdir(mode=0o700, parents=True)
-    return asyncio.run(_write(f"sqlite:///{data_dir / 'events.db'}", sub))
+    url = f"sqlite:///{data_dir / 'events.db'}"
+    # In a thread: this one has the browser's event loop.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, _write(url, sub)).result()
 
 
 async def _write(url: str, sub: str) -> UUID:

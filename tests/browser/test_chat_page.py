@@ -205,6 +205,7 @@ def test_a_second_tab_and_a_reload_go_on_with_the_same_stream(
             expect(each.questions).to_have_count(2)
 
 
+@pytest.mark.alone
 def test_a_thousand_messages_open_in_under_a_second(
     tab: ChatPage, chatting: Service, long_chat_of: str
 ) -> None:

@@ -143,6 +143,18 @@ def test_a_reply_is_found_by_its_name_from_its_first_event_on(service: Service, 
             assert named(there.rest(), "assistant_complete").data["finish_reason"] == "stopped"
 
 
+def test_a_chats_newest_reply_is_read_after_its_end_its_very_first_one_too(
+    service: Service, sub: str
+) -> None:
+    first = send(service, bearer(sub), "the first")
+    chat_id = first[0].data["chat_id"]
+    with attaching(service, bearer(sub), chat_id=chat_id) as stream:
+        assert joined(stream.rest()) == joined(first)
+    second = send(service, bearer(sub), "the second", chat_id=chat_id)
+    with attaching(service, bearer(sub), chat_id=chat_id) as stream:
+        assert joined(stream.rest()) == joined(second)
+
+
 def test_an_ended_reply_is_joined_from_any_of_its_events(service: Service, sub: str) -> None:
     events = send(service, bearer(sub), "a few words to come back to")
     for index, event in enumerate(events):
