@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-from html import escape
 from typing import Any
 
 import msgspec
@@ -37,8 +36,30 @@ IMPORTS = {
 }
 """What the pages' modules call the libraries, and the files these are."""
 
-AT_ONCE = ("preact", "preact/hooks", "htm", "dabir-client", "eventsource-parser")
-"""Libraries that a page needs before it can show anything."""
+CHAT_MODULES = (
+    "chat/",
+    "common/",
+    IMPORTS["dabir-client"],
+    IMPORTS["dompurify"],
+    IMPORTS["eventsource-parser"],
+    IMPORTS["htm"],
+    IMPORTS["markdown-it"],
+    IMPORTS["preact"],
+    IMPORTS["preact/hooks"],
+    IMPORTS["socket.io-client"],
+)
+CONSOLE_MODULES = (
+    "console/",
+    "common/copy.js",
+    "common/dialog.js",
+    "common/html.js",
+    "common/only_when_changed.js",
+    IMPORTS["htm"],
+    IMPORTS["preact"],
+    IMPORTS["preact/hooks"],
+    IMPORTS["uplot"],
+)
+"""What a page needs before it can show anything: folders, and single files."""
 
 
 def headers_of(policy: str) -> dict[str, str]:
@@ -79,8 +100,8 @@ class Pages:
 
     def routes(self) -> list[HTTPRouteHandler]:
         """The pages, and their files below `/web`."""
-        chat = file_of(self._filled("index.html", "chat/").encode(), "text/html")
-        console = file_of(self._filled("console.html", "console/").encode(), "text/html")
+        chat = file_of(self._filled("index.html", CHAT_MODULES).encode(), "text/html")
+        console = file_of(self._filled("console.html", CONSOLE_MODULES).encode(), "text/html")
 
         @get("/", include_in_schema=False)
         async def index(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -96,12 +117,12 @@ class Pages:
 
         return [index, open_console, asset]
 
-    def _filled(self, page: str, folder: str) -> str:
-        modules = [name for name in self._files.names(folder) if name.endswith(".js")]
-        modules += [name for name in self._files.names("common/") if name.endswith(".js")]
-        modules += [IMPORTS[name] for name in AT_ONCE]
+    def _filled(self, page: str, needed: tuple[str, ...]) -> str:
+        modules = [name for path in needed for name in self._files.names(path)]
         preload = "\n".join(
-            f'<link rel="modulepreload" href="{self._web}/{name}">' for name in modules
+            f'<link rel="modulepreload" href="{self._web}/{name}">'
+            for name in modules
+            if name.endswith(".js")
         )
         settings = msgspec.json.encode(self._settings).decode()
         return (
@@ -111,5 +132,4 @@ class Pages:
             .replace("{{preload}}", preload)
             # Data, which the page reads as text: no markup can end it early.
             .replace("{{settings}}", settings.replace("<", "\\u003c"))
-            .replace("{{release}}", escape(self._files.release))
         )

@@ -48,8 +48,9 @@ class WebFiles:
     def text(self, name: str) -> str:
         return self._files[name].body.decode()
 
-    def names(self, folder: str) -> list[str]:
-        return sorted(name for name in self._files if name.startswith(folder))
+    def names(self, path: str) -> list[str]:
+        """A file's own, or all below a folder whose path ends in a slash."""
+        return sorted(name for name in self._files if name.startswith(path))
 
     async def response(
         self, request: Request[Any, Any, Any], path: str, headers: dict[str, str]

@@ -46,7 +46,7 @@ def open_page(context: BrowserContext) -> OpenPage:
 
     def opened(origin: str) -> Page:
         page = context.new_page()
-        page.goto(f"{origin}/web/style.css")
+        page.goto(f"{origin}/web/common/theme.css")
         return page
 
     return opened

@@ -18,7 +18,8 @@ from tests.ws.node import serving
 WEB = Path(__file__).parents[2] / "interfaces" / "web"
 PAGES = ("/", "/console", "/schema", "/asyncapi")
 REFERENCE = re.compile(r"""\b(?:src|href|spec-url)="([^"]+)\"""")
-IMPORT = re.compile(r"""\bfrom\s*"([^"]+)"|\bimport\(\s*"([^"]+)"\s*\)|\bimport "([^"]+)\"""")
+IMPORT = re.compile(r"""\bfrom\s*"([^"]+)"|^import "([^"]+)"|\bimport\(\s*"([^"]+)"\s*\)""", re.M)
+AT_ONCE = re.compile(r"""\bfrom\s*"([^"]+)"|^import "([^"]+)\"""", re.M)
 IMPORT_MAP = re.compile(r'<script type="importmap">(.*?)</script>', re.DOTALL)
 
 
@@ -28,12 +29,14 @@ async def visiting() -> AsyncIterator[httpx.AsyncClient]:
         yield http
 
 
-async def modules_of(http: httpx.AsyncClient, page: str) -> dict[str, str]:
+async def modules_of(
+    http: httpx.AsyncClient, page: str, imported: re.Pattern[str] = IMPORT
+) -> dict[str, str]:
     """All modules that a page loads, at once or later, by their addresses."""
     text = (await http.get(page)).text
     found = IMPORT_MAP.search(text)
     named = json.loads(found[1])["imports"] if found else {}
-    waiting = [ref for ref in REFERENCE.findall(text) if ref.endswith(".js")]
+    waiting = re.findall(r'<script type="module" src="([^"]+)">', text)
     modules: dict[str, str] = {}
     while waiting:
         address = waiting.pop()
@@ -45,7 +48,7 @@ async def modules_of(http: httpx.AsyncClient, page: str) -> dict[str, str]:
         modules[address] = answer.text
         if "/vendor/" in address and "preact" not in address:
             continue
-        for groups in IMPORT.findall(answer.text):
+        for groups in imported.findall(answer.text):
             name = next(filter(None, groups))
             assert name in named or name.startswith("."), f"{name} of {address}"
             waiting.append(named.get(name) or str(httpx.URL(address).join(name)))
@@ -66,6 +69,18 @@ def test_all_that_a_page_refers_to_is_served_from_here() -> None:
                     assert (await http.get(reference)).status_code == 200, reference
             assert len(await modules_of(http, "/")) > 10
             assert len(await modules_of(http, "/console")) > 5
+
+    asyncio.run(check())
+
+
+def test_a_page_preloads_all_that_it_begins_with_and_nothing_else() -> None:
+    async def check() -> None:
+        async with visiting() as http:
+            for page in ("/", "/console"):
+                preloaded = re.findall(
+                    r'modulepreload" href="([^"]+)"', (await http.get(page)).text
+                )
+                assert set(preloaded) == set(await modules_of(http, page, AT_ONCE))
 
     asyncio.run(check())
 

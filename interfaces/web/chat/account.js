@@ -2,9 +2,16 @@
 
 import { text } from "../common/i18n.js";
 import { go } from "./address.js";
-import { forgetChats, hasVisitorChatted, keepToken, keepVisitor, keptToken, onTokenElsewhere } from "./caller.js";
+import {
+  forgetChats,
+  hasVisitorChatted,
+  keepToken,
+  keepVisitor,
+  keptToken,
+  onTokenElsewhere,
+} from "./caller.js";
 import { client } from "./client.js";
-import { draftOf, keepDraft } from "./drafts.js";
+import { clearDrafts, draftOf, keepDraft } from "./drafts.js";
 import { loadModels } from "./models.js";
 import { change, now } from "./store.js";
 import { tell, tellError, telling } from "./toasts.js";
@@ -28,14 +35,14 @@ function welcome(session) {
   const before = now().session;
   const claimable = session.kind === "user" && hasVisitorChatted() && client.anonId ? client.anonId : null;
   change({ session, claimable, draining: false, expired: false });
-  if (before && before.principal !== session.principal) leaveChat();
+  if (before && before.principal !== session.principal) leaveChat(session);
   telling(loadModels());
 }
 
-/** It is not this caller's. What was written there goes along. */
-function leaveChat() {
+/** It is not this caller's. What was written there goes along with who signs in. */
+function leaveChat({ kind }) {
   left = now().open.chatId;
-  if (!draftOf(null)) keepDraft(null, draftOf(left));
+  if (kind === "user" && !draftOf(null)) keepDraft(null, draftOf(left));
   go(null);
 }
 
@@ -43,10 +50,12 @@ function leaveChat() {
 function mayGoOn(usage) {
   const { refusal } = now();
   if (!refusal) return false;
-  if (usage.kind === "anonymous") return refusal.code === "ANON_LIMIT_REACHED" && usage.remaining > 0 && !refusal.details.scope;
-  const { required } = refusal.details;
-  return refusal.code === "ANON_LIMIT_REACHED" || Number(usage.available) >= Number(required);
+  const { required, scope } = refusal.details;
+  if (usage.kind === "user") return required === undefined || Number(usage.available) >= Number(required);
+  return usage.remaining > 0 && scope !== "address";
 }
+
+export const openSignIn = () => change({ dialog: { name: "signIn" } });
 
 /** Rejects with the refusal of a token that is not good; then all is as it was before. */
 export async function signIn(token) {
@@ -66,6 +75,8 @@ export async function signIn(token) {
 
 export async function signOut() {
   keepToken(undefined);
+  clearDrafts(); // the next one at this browser may be somebody else
+  change({ returned: { chatId: now().open.chatId } });
   await telling(leave());
 }
 

@@ -3,8 +3,8 @@
 import { useEffect, useState } from "preact/hooks";
 import { useTexts } from "../common/i18n.js";
 import { html } from "../common/html.js";
-import { claim, declineClaim } from "./account.js";
-import { change, useStore } from "./store.js";
+import { claim, declineClaim, openSignIn } from "./account.js";
+import { useStore } from "./store.js";
 
 /** Connections that take no longer are not spoken of. */
 const UNNOTICED_MS = 1200;
@@ -18,7 +18,7 @@ export function Banner() {
     ${expired && html`
       <div class="banner warn" role="alert">
         <p>${t("expired")}</p>
-        <button type="button" onClick=${() => change({ dialog: { name: "signIn" } })}>${t("signInAgain")}</button>
+        <button type="button" onClick=${openSignIn}>${t("signInAgain")}</button>
       </div>
     `}
     ${claimable && html`
@@ -36,7 +36,9 @@ function Connection() {
   const said = useStore(connectionText);
   const shown = useLasting(said);
   return html`
-    <div class="connection" role="status" aria-label=${t("connection")}>${shown && html`<p>${t(shown)}</p>`}</div>
+    <div class="connection" role="status" aria-label=${t("connection")}>
+      ${shown && html`<p>${t(shown)}</p>`}
+    </div>
   `;
 }
 

@@ -25,7 +25,9 @@ export function ChatList() {
         <section key=${age} aria-labelledby=${`age-${age}`}>
           <h3 id=${`age-${age}`}>${t(age)}</h3>
           <ul class="chats">
-            ${chats.map((chat) => html`<${ChatRow} key=${chat.id} chat=${chat} current=${chat.id === openId} />`)}
+            ${chats.map((chat) => html`
+              <${ChatRow} key=${chat.id} chat=${chat} current=${chat.id === openId} />
+            `)}
           </ul>
         </section>
       `)}
@@ -49,7 +51,12 @@ export function ChatList() {
 /** @returns {[string, object[]][]} names of ages, as in the texts, with the chats of that age */
 function byAge(chats) {
   const today = new Date().setHours(0, 0, 0, 0);
-  const limits = { today, yesterday: today - DAY_MS, thisWeek: today - 6 * DAY_MS, thisMonth: today - 29 * DAY_MS };
+  const limits = {
+    today,
+    yesterday: today - DAY_MS,
+    thisWeek: today - 7 * DAY_MS,
+    thisMonth: today - 30 * DAY_MS,
+  };
   const ages = new Map();
   for (const chat of chats) {
     const at = Date.parse(chat.updated_at);

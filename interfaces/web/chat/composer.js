@@ -61,7 +61,7 @@ export function Composer() {
       event.preventDefault();
       submit();
     } else if (event.key === "ArrowUp" && !field.current.value) {
-      const last = now().open.messages.findLast(({ role, status }) => role === "user" && status !== "sending");
+      const last = now().open.messages.findLast(({ role }) => role === "user");
       if (!last || busy) return;
       event.preventDefault();
       change({ editing: last.id });

@@ -35,7 +35,9 @@ export function Conversation() {
       ${failure && !expired && html`
         <div class="empty" role="alert">
           <p>${reasonOf(failure)}</p>
-          ${failure.code !== "CHAT_NOT_FOUND" && html`<button type="button" onClick=${reload}>${t("tryAgain")}</button>`}
+          ${failure.code !== "CHAT_NOT_FOUND" && html`
+            <button type="button" onClick=${reload}>${t("tryAgain")}</button>
+          `}
         </div>
       `}
       ${!chatId && !messages.length && html`<${Welcome} />`}

@@ -3,9 +3,9 @@
 import { chooseLanguage, currentLanguage, LANGUAGES, useTexts } from "../common/i18n.js";
 import { html } from "../common/html.js";
 import { Icon } from "../common/icons.js";
-import { signOut } from "./account.js";
+import { chooseTheme, currentTheme, THEMES } from "../common/look.js";
+import { openSignIn, signOut } from "./account.js";
 import { change, useStore } from "./store.js";
-import { THEMES, chooseTheme, currentTheme } from "../common/look.js";
 import { Usage } from "./usage.js";
 
 export function Corner() {
@@ -18,11 +18,11 @@ export function Corner() {
     <div class="corner">
       <${Usage} />
       <div class="corner-row">
-        ${signedIn && html`<span class="who" dir="auto" title=${principal}>${principal.replace(/^user:/, "")}</span>`}
+        ${signedIn && html`<span class="who" dir="auto">${principal.replace(/^user:/, "")}</span>`}
         ${signedIn || expired
           ? html`<button type="button" class="quiet" onClick=${signOut}>
               <${Icon} name="leave" class="mirrored" />${t("signOut")}</button>`
-          : html`<button type="button" onClick=${() => change({ dialog: { name: "signIn" } })}>
+          : html`<button type="button" onClick=${openSignIn}>
               <${Icon} name="key" />${t("signIn")}</button>`}
         <button type="button" class="quiet icon" aria-label=${t("shortcuts")} title=${t("shortcuts")}
           onClick=${() => change({ dialog: { name: "shortcuts" } })}><${Icon} name="keyboard" /></button>
@@ -30,7 +30,9 @@ export function Corner() {
       <div class="corner-row">
         <select class="plain" aria-label=${t("language")} value=${currentLanguage()}
           onChange=${(event) => chooseLanguage(event.target.value)}>
-          ${Object.entries(LANGUAGES).map(([code, name]) => html`<option value=${code} lang=${code}>${name}</option>`)}
+          ${Object.entries(LANGUAGES).map(([code, name]) => html`
+            <option value=${code} lang=${code}>${name}</option>
+          `)}
         </select>
         <select class="plain" aria-label=${t("theme")} value=${currentTheme()}
           onChange=${(event) => chooseTheme(event.target.value)}>

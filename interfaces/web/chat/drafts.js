@@ -1,6 +1,7 @@
 /** What somebody began to write, by chat; it survives a reload of the tab. */
 
-const key = (chatId) => `dabir.draft.${chatId ?? "new"}`;
+const PREFIX = "dabir.draft.";
+const key = (chatId) => PREFIX + (chatId ?? "new");
 
 export const draftOf = (chatId) => sessionStorage.getItem(key(chatId)) ?? "";
 
@@ -10,3 +11,9 @@ export function keepDraft(chatId, content) {
 }
 
 export const clearDraft = (chatId) => sessionStorage.removeItem(key(chatId));
+
+export function clearDrafts() {
+  for (const name of Object.keys(sessionStorage)) {
+    if (name.startsWith(PREFIX)) sessionStorage.removeItem(name);
+  }
+}

@@ -15,9 +15,11 @@ export function Heading() {
   const title = chatId ? (chat?.title ?? t(isUnknown ? "conversation" : "untitled")) : t("newChat");
   return html`
     <header class="heading">
-      <button type="button" class="quiet icon only-narrow" aria-label=${t("openChats")} aria-expanded=${Boolean(drawer)}
-        onClick=${() => change({ drawer: true })}><${Icon} name="bars" /></button>
-      <h1 dir="auto" class=${isUnknown ? "unknown" : null}>${title}</h1>
+      <button type="button" class="quiet icon only-narrow" aria-label=${t("openChats")}
+        aria-expanded=${Boolean(drawer)} onClick=${() => change({ drawer: true })}>
+        <${Icon} name="bars" />
+      </button>
+      <h1 dir="auto"><span class=${isUnknown ? "heard" : null}>${title}</span></h1>
       ${chat?.archived && html`<span class="badge">${t("archived")}</span>`}
       <button type="button" class="quiet icon only-narrow" aria-label=${t("newChat")} onClick=${newChat}>
         <${Icon} name="plus" />

@@ -3,13 +3,14 @@
 import { money, moment } from "../common/formats.js";
 import { useTexts } from "../common/i18n.js";
 import { html } from "../common/html.js";
+import { openSignIn } from "./account.js";
 import { settings } from "./client.js";
-import { change, useStore } from "./store.js";
+import { useStore } from "./store.js";
 
 export function Notices() {
   const refusal = useStore((state) => state.refusal);
-  const spent = useStore(({ usage, open }) => usage?.kind === "anonymous" && usage.remaining === 0 && !open.loading);
   const usage = useStore((state) => state.usage);
+  const spent = usage?.kind === "anonymous" && usage.remaining === 0;
   if (refusal?.code === "INSUFFICIENT_BALANCE") return html`<${NoBalance} ...${refusal.details} />`;
   if (refusal) return html`<${NoAllowance} ...${refusal.details} />`;
   if (spent) return html`<${NoAllowance} limit=${usage.limit} resets_at=${usage.resets_at} />`;
@@ -27,7 +28,7 @@ function NoAllowance({ limit, resets_at: resetsAt, scope }) {
           ${resetsAt && t("resetsAt", { at: moment(resetsAt) })}
         </p>
       </div>
-      <button type="button" class="primary" onClick=${() => change({ dialog: { name: "signIn" } })}>
+      <button type="button" class="primary" onClick=${openSignIn}>
         ${t("signIn")}
       </button>
     </section>
@@ -36,11 +37,12 @@ function NoAllowance({ limit, resets_at: resetsAt, scope }) {
 
 function NoBalance({ required, available, currency }) {
   const t = useTexts();
+  const amounts = { required: money(required, currency), available: money(available, currency) };
   return html`
     <section class="notice" aria-label=${t("noBalance")} role="alert">
       <div>
         <h2>${t("noBalance")}</h2>
-        <p>${t("balanceOf", { required: money(required, currency), available: money(available, currency) })}</p>
+        <p>${t("balanceOf", amounts)}</p>
         ${!settings.top_up_url && html`<p>${t("askForTopUp")}</p>`}
       </div>
       ${settings.top_up_url && html`

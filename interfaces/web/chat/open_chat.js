@@ -26,8 +26,8 @@ export function openPlace({ chatId, messageId }) {
 function begin(chatId) {
   opening += 1;
   const chat = now().chats.items.find(({ id }) => id === chatId) ?? null;
-  const open = { chatId, chat, messages: [], cursor: null, more: false, loading: Boolean(chatId), failure: null };
-  change({ open, refusal: null, editing: null });
+  const open = { chatId, chat, messages: [], cursor: null, more: false, failure: null };
+  change({ open: { ...open, loading: Boolean(chatId) }, refusal: null, editing: null });
   return chatId ? load() : undefined;
 }
 
@@ -138,8 +138,9 @@ function beginReply({ chat_id, reply_id, message_id, kind }) {
   if (chat_id !== chatId || running.has(message_id)) return;
   if (messages.some(isPending)) return; // this page's own
   if (kind === "send" && !messages.some(({ id }) => id === message_id)) {
-    const answer = { id: message_id, chat_id, role: "assistant", content: "", status: "streaming", versions: [] };
-    changePart("open", { messages: [...messages, { ...answer, parent_id: messages.at(-1)?.id ?? null }] });
+    const parent_id = messages.at(-1)?.id ?? null;
+    const answer = { id: message_id, chat_id, parent_id, role: "assistant", content: "", versions: [] };
+    changePart("open", { messages: [...messages, { ...answer, status: "streaming" }] });
   }
   follow({ replyId: reply_id });
 }
@@ -147,7 +148,8 @@ function beginReply({ chat_id, reply_id, message_id, kind }) {
 /** A chat does not tell its branch, but only with another one it ends otherwise without any activity. */
 const isOtherBranch = (before, chat) =>
   before?.updated_at === chat.updated_at &&
-  (before.message_count !== chat.message_count || before.last_message?.preview !== chat.last_message?.preview);
+  (before.message_count !== chat.message_count ||
+    before.last_message?.preview !== chat.last_message?.preview);
 
 export function keepOpenChat() {
   client.on("session", () => {

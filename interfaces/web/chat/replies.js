@@ -66,7 +66,7 @@ export const instead = (old, answer) => ({
   ...answer,
 });
 
-/** What the service says of a message, with what only this page knows: its place, its reply, its reasoning. */
+/** What the service says of a message, with what only this page knows of it. */
 export function update(before, message) {
   const reply = message.status === "streaming" ? (running.get(message.id) ?? before?.reply) : undefined;
   return { ...message, reply, key: before?.key, reasoning: before?.reasoning ?? before?.reply?.reasoning };

@@ -1,7 +1,7 @@
 /** Signing in: at the operator's page, which sends people back with a token, or with a token at hand. */
 
 import { useState } from "preact/hooks";
-import { useTexts } from "../common/i18n.js";
+import { text, useTexts } from "../common/i18n.js";
 import { Dialog } from "../common/dialog.js";
 import { html } from "../common/html.js";
 import { signIn } from "./account.js";
@@ -31,16 +31,17 @@ export function SignIn({ onClose }) {
   return html`
     <${Dialog} title=${t("signIn")} onClose=${onClose}>
       ${settings.sign_in_url && html`
-        <a class="button primary wide-button" href=${signInAddress()} onClick=${keepPlace}>${t("signInThere")}</a>
+        <a class="button primary wide-button" href=${signInAddress()} onClick=${keepPlace}>
+          ${t("signInThere")}
+        </a>
         <p class="or">${t("or")}</p>
       `}
       <form class="token-form" onSubmit=${submit}>
         <label for="token">${t("token")}</label>
-        <input type="password" role="textbox" id="token" name="token" dir="ltr" required autocomplete="off" spellcheck=${false}
-          aria-describedby="token-hint" aria-invalid=${Boolean(refused)} />
+        <input type="password" role="textbox" id="token" name="token" dir="ltr" required autocomplete="off"
+          spellcheck=${false} aria-describedby="token-hint" aria-invalid=${Boolean(refused)} />
         <p class="soft" id="token-hint">${t("tokenHint")}</p>
-        ${refused && html`<p class="bad" role="alert">${t(refused.code === "UNAUTHORIZED" ? "tokenRefused" : "tokenNotTried")} ${
-          refused.code === "UNAUTHORIZED" ? "" : reasonOf(refused)}</p>`}
+        ${refused && html`<p class="bad" role="alert">${whyNot(refused)}</p>`}
         <div class="dialog-deeds">
           <button type="button" onClick=${onClose}>${t("cancel")}</button>
           <button class="primary" disabled=${busy}>${t("signIn")}</button>
@@ -49,6 +50,9 @@ export function SignIn({ onClose }) {
     </${Dialog}>
   `;
 }
+
+const whyNot = (refused) =>
+  refused.code === "UNAUTHORIZED" ? text("tokenRefused") : `${text("tokenNotTried")} ${reasonOf(refused)}`;
 
 function signInAddress() {
   const address = new URL(settings.sign_in_url, location.href);

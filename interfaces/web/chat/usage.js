@@ -25,11 +25,13 @@ function Allowance({ limit, remaining, resets_at: resetsAt }) {
 
 function Balance({ available, reserved, spent, currency }) {
   const t = useTexts();
-  const held = Number(reserved) > 0;
+  const held = Number(reserved) > 0 && t("reserved", { reserved: money(reserved, currency) });
   return html`
     <div class="usage" title=${t("spent", { spent: money(spent, currency) })}>
-      <span class="numbers">${t("availableBalance")} <strong>${money(available, currency)}</strong></span>
-      ${held && html`<span class="numbers soft">${t("reserved", { reserved: money(reserved, currency) })}</span>`}
+      <span class="numbers">
+        ${t("availableBalance")} <strong><bdi>${money(available, currency)}</bdi></strong>
+      </span>
+      ${held && html`<span class="numbers soft">${held}</span>`}
     </div>
   `;
 }
@@ -40,13 +42,13 @@ export function Cost({ usage }) {
   const isVisitor = useStore((state) => state.session?.kind === "anonymous");
   const { cost, currency, total_tokens: tokens, prompt_tokens: asked, completion_tokens: answered } = usage;
   const price = Number(cost) === 0 ? null : money(cost, currency);
-  const parts = [price, t("tokens", { count: tokens })].filter(Boolean).join(" · ");
   const details = [t("tokensOf", { asked, answered }), t("priceSource", { source: usage.price_source })];
   if (price && isVisitor) details.push(t("notCharged"));
   if (usage.estimated) details.push(t("estimated"));
   return html`
     <span class="cost numbers" title=${details.join("\n")}>
-      ${usage.estimated && html`<span aria-hidden="true">≈ </span><span class="heard">${t("estimated")} </span>`}${parts}
+      ${usage.estimated && html`<span role="img" aria-label=${t("estimated")}>≈ </span>`}
+      ${price && html`<bdi>${price}</bdi> · `}<bdi>${t("tokens", { count: tokens })}</bdi>
     </span>
   `;
 }

@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 
+const CHANGES = ["started", "delta", "reasoning", "restart", "waiting"];
 const NOTHING = { text: "", reasoning: "", state: "ended" };
 
 /** @returns {{text: string, reasoning: string, state: string}} the client's reply as it is now */
@@ -16,7 +17,7 @@ export function useReply(reply) {
         show((count) => count + 1);
       });
     };
-    const offs = ["started", "delta", "reasoning", "restart", "waiting"].map((name) => reply.on(name, changed));
+    const offs = CHANGES.map((name) => reply.on(name, changed));
     changed(); // what came before this was listening
     return () => {
       offs.forEach((off) => off());

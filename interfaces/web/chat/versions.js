@@ -17,8 +17,10 @@ export function Versions({ message }) {
   const at = versions.indexOf(id);
 
   const step = (name, label, to) => html`
-    <button type="button" class="quiet icon" aria-label=${label} title=${label} disabled=${busy || !versions[to]}
-      onClick=${() => telling(selectVersion(versions[to]))}><${Icon} name=${name} class="mirrored" /></button>
+    <button type="button" class="quiet icon" aria-label=${label} title=${label}
+      disabled=${busy || !versions[to]} onClick=${() => telling(selectVersion(versions[to]))}>
+      <${Icon} name=${name} class="mirrored" />
+    </button>
   `;
   return html`
     <span class="versions" role="group" aria-label=${t("versions")}>

@@ -27,7 +27,9 @@ const LINES = {
 
 export const Icon = ({ name, size = 18, ...more }) => html`
   <svg width=${size} height=${size} viewBox="0 0 20 20" fill="none" stroke="currentColor" stroke-width="1.5"
-    stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" ...${more}><path d=${LINES[name]} /></svg>
+    stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" ...${more}>
+    <path d=${LINES[name]} />
+  </svg>
 `;
 
 export const StopIcon = () => html`

@@ -14,8 +14,8 @@ md.validateLink = (url) => /^(https?|mailto):/i.test(url.trim());
 const ALLOWED = {
   RETURN_TRUSTED_TYPE: true,
   ALLOWED_TAGS: [
-    "a", "blockquote", "br", "button", "code", "del", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li",
-    "ol", "p", "pre", "s", "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
+    "a", "blockquote", "br", "button", "code", "div", "em", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol",
+    "p", "pre", "s", "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
   ],
   ALLOWED_ATTR: ["class", "dir", "href", "rel", "start", "tabindex", "target", "type"],
   ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
@@ -47,7 +47,7 @@ const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
 /** By the first letter, as `dir="auto"` would; for tables, whose cells have their own. */
 const directionOf = (said) => (RIGHT_TO_LEFT.test(said.match(/\p{L}/u)?.[0] ?? "") ? "rtl" : "ltr");
 
-/** Models skip levels of headings. They look as they were meant, and follow each other below the page's own. */
+/** Models skip levels of headings: these look as they were meant, and rank in turn below the page's own. */
 md.core.ruler.push("outline", ({ tokens }) => {
   const above = [];
   for (const token of tokens) {

@@ -6,7 +6,10 @@ import { html } from "./html.js";
 const STEP = { ArrowDown: 1, ArrowUp: -1 };
 const MARGIN = 8;
 
-/** @param {{label: string, items: {label: string, icon?: any, danger?: boolean, choose: () => void}[]}} props */
+/**
+ * @typedef {{label: string, icon?: any, danger?: boolean, choose: () => void}} Item
+ * @param {{label: string, items: Item[], children: any}} props `children`: what the button shows
+ */
 export function Menu({ label, items, children }) {
   const [open, setOpen] = useState(false);
   const button = useRef(null);

@@ -80,7 +80,8 @@ export default {
   prices: ({ input, output }) => `${input} in, ${output} out per million tokens`,
 
   allowance: "Messages left",
-  messagesLeft: ({ remaining, limit }) => `${number(remaining)} of ${counted(limit, "message", "messages")} left`,
+  messagesLeft: ({ remaining, limit }) =>
+    `${number(remaining)} of ${counted(limit, "message", "messages")} left`,
   resetsAt: ({ at }) => `Available again from ${at}.`,
   availableBalance: "Balance",
   reserved: ({ reserved }) => `${reserved} held`,
@@ -93,9 +94,11 @@ export default {
 
   limitReached: "You have used all free messages",
   limitOf: ({ limit }) => `${counted(limit, "message is", "messages are")} free without an account.`,
-  limitOfAddress: ({ limit }) => `${counted(limit, "message is", "messages are")} free for everybody at your network address.`,
+  limitOfAddress: ({ limit }) =>
+    `${counted(limit, "message is", "messages are")} free for everybody at your network address.`,
   noBalance: "Your balance is too low",
-  balanceOf: ({ required, available }) => `This message may cost up to ${required}, and ${available} is available.`,
+  balanceOf: ({ required, available }) =>
+    `This message may cost up to ${required}, and ${available} is available.`,
   askForTopUp: "Whoever runs this service can top it up.",
   topUp: "Top up",
 
@@ -147,7 +150,9 @@ export default {
   IDEMPOTENCY_KEY_REUSED: "This message was sent before in another form.",
   ANON_LIMIT_REACHED: "You have used all free messages.",
   RATE_LIMITED: ({ retry_after: seconds }) =>
-    seconds ? `Too many requests. Try again in ${counted(Math.ceil(seconds), "second", "seconds")}.` : "Too many requests.",
+    seconds
+      ? `Too many requests. Try again in ${counted(Math.ceil(seconds), "second", "seconds")}.`
+      : "Too many requests.",
   PROVIDER_ERROR: "The model failed to answer.",
   PROVIDER_TIMEOUT: "The model took too long to answer.",
   PROVIDER_RATE_LIMITED: "The model has too much to do at the moment.",

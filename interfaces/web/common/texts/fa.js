@@ -146,7 +146,9 @@ export default {
   IDEMPOTENCY_KEY_REUSED: "این پیام پیش‌تر به شکل دیگری فرستاده شده است.",
   ANON_LIMIT_REACHED: "پیام‌های رایگان شما تمام شد.",
   RATE_LIMITED: ({ retry_after: seconds }) =>
-    seconds ? `درخواست‌ها زیاد است. ${number(Math.ceil(seconds))} ثانیهٔ دیگر دوباره تلاش کنید.` : "درخواست‌ها زیاد است.",
+    seconds
+      ? `درخواست‌ها زیاد است. ${number(Math.ceil(seconds))} ثانیهٔ دیگر دوباره تلاش کنید.`
+      : "درخواست‌ها زیاد است.",
   PROVIDER_ERROR: "مدل نتوانست پاسخ دهد.",
   PROVIDER_TIMEOUT: "پاسخ مدل بیش از اندازه طول کشید.",
   PROVIDER_RATE_LIMITED: "مدل در این لحظه بسیار شلوغ است.",
