@@ -332,7 +332,6 @@ class Reply extends Emitter {
       const response = await this.#open(connection.signal);
       heard();
       if (response.status === 204) return notFound();
-      if (!response.headers.get("content-type")?.startsWith("text/event-stream")) return unreachable();
       return await this.#read(response, heard);
     } finally {
       clearTimeout(watch);
@@ -650,6 +649,7 @@ export class DabirClient extends Emitter {
     const attempt = (this.#attempts += 1);
     // Where no id could be made, the service makes one for the session.
     const { token, anonId } = await this.#known(this.#who).catch(() => this.#who);
+    // Not for a connection that has gone meanwhile: who calls may have changed with it.
     if (attempt === this.#attempts) give({ token, anon_id: anonId });
   }
 

@@ -78,7 +78,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Itera
 @pytest.mark.parametrize("tests", TESTS, ids=lambda path: path.name)
 def test_the_client(world: str, tests: Path) -> None:
     done = subprocess.run(
-        ["node", "--test", "--test-reporter=spec", "--test-timeout=30000", str(tests)],
+        ["node", "--test", "--test-reporter=spec", "--test-timeout=90000", str(tests)],
         cwd=CLIENT,
         env=os.environ | {"DABIR_WORLD": world},
         capture_output=True,

@@ -21,6 +21,7 @@ test("pages are one list to whoever iterates", async () => {
 
 test("chats are found, renamed, archived and deleted", async () => {
   const dabir = await connected();
+  dabir.on("error", () => assert.fail("whoever asks has the error as the answer"));
   const { chatId } = await dabir.send({ content: "the scribe of Rey" }).done;
   const { results } = await dabir.search("scribe");
   assert.deepEqual(results.map(({ chat }) => chat.id), [chatId, chatId]);
@@ -67,6 +68,19 @@ test("a request waits while the socket reconnects, and not for ever", async () =
   await assert.rejects(hasty.listChats(), { code: "UNREACHABLE", retryable: true });
   await between.up();
   assert.deepEqual((await listed).chats, []);
+});
+
+test("a connection over which no answer comes is given up", async () => {
+  const between = await front();
+  const dabir = await connected({ url: between.url, requestTimeout: 300 });
+  between.mute();
+  const offline = next(dabir, "state");
+  await assert.rejects(dabir.listChats(), { code: "TIMED_OUT", retryable: true });
+  assert.equal(await offline, "offline");
+  const again = next(dabir, "session");
+  between.mute(false);
+  await again;
+  assert.deepEqual((await dabir.listChats()).chats, []);
 });
 
 test("each request tells what was seen, and is asked again where the service is behind", async () => {

@@ -20,6 +20,7 @@ export class Front {
   #target;
   #port = 0;
   #answersLost = false;
+  #mute = false;
 
   constructor(target) {
     this.target = target;
@@ -59,8 +60,9 @@ export class Front {
     this.#answersLost = true;
   }
 
-  async [Symbol.asyncDispose]() {
-    await this.down();
+  /** What the service says over sockets is lost, and nobody is told; until `mute(false)`. */
+  mute(isMute = true) {
+    this.#mute = isMute;
   }
 
   #note(socket) {
@@ -99,6 +101,7 @@ export class Front {
     server.write(head);
     socket.pipe(server);
     server.on("data", (data) => {
+      if (this.#mute) return undefined;
       if (!this.#answersLost) return socket.write(data);
       this.#answersLost = false;
       return socket.destroy();

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import { test } from "node:test";
-import { begun, calls, client, collected, connected, front, gate, release, tokens } from "./world.js";
+import { begun, calls, client, collected, connected, front, gate, next, release, tokens } from "./world.js";
 
 test("cuts at random places lose nothing and double nothing", async (t) => {
   const between = await front();
@@ -34,6 +34,7 @@ test("a slow reader gets all that came meanwhile, in fewer pieces", async () => 
   const first = await reading.next();
   await reply.done;
   const rest = await collected(reading);
+  assert.deepEqual(await collected(reply.events()), [], "there is nothing more to hear");
   assert.equal(first.value + rest.join(""), tokens(100));
   assert.equal(rest.length <= 1, true);
 });
@@ -107,6 +108,23 @@ test("while there is no network a message waits for it, as long as its sender's 
   assert.equal(reply.state, "waiting");
   await between.up();
   assert.equal((await reply.done).content.trim(), "patience");
+});
+
+test("when the browser says that the network is back, nobody waits longer", async () => {
+  let online;
+  globalThis.addEventListener = (name, listener) => (online = listener); // as in a page
+  globalThis.removeEventListener = () => {};
+  const between = await front();
+  const dabir = await connected({ url: between.url });
+  await between.down();
+  const reply = dabir.send({ content: "back" });
+  const { delay } = await next(reply, "waiting", ({ delay }) => delay > 1600);
+  await between.up();
+  const begun = Date.now();
+  online();
+  await reply.done;
+  assert.equal(Date.now() - begun < delay, true);
+  assert.equal((await dabir.listChats()).total, 1);
 });
 
 test("refusals that waiting does not mend come at once", async () => {

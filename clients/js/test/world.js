@@ -14,7 +14,6 @@ export let upstream;
 /** `{url, upstream}`, `{token}`, … : what the world answers. */
 export async function world(what, query = {}) {
   const answer = await fetch(`${WORLD}/${what}?${new URLSearchParams(query)}`, { method: "POST" });
-  if (!answer.ok) throw new Error(`${what}: ${await answer.text()}`);
   const told = await answer.json();
   ({ url = url, upstream = upstream } = told);
   return told;
