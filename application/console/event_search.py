@@ -1,7 +1,7 @@
 """Events of the log, newest first, found in bounded steps."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +25,14 @@ CLOCKS = timedelta(minutes=1)
 """How far the clocks of nodes may be apart."""
 
 
+def _moved(at: datetime, by: timedelta) -> datetime:
+    """Not past the ends of the calendar."""
+    try:
+        return at + by
+    except OverflowError:
+        return at
+
+
 def find_events(
     log: LogPages, known: Known, request: FindEvents, principal: UUID | None
 ) -> EventsPage:
@@ -33,9 +41,9 @@ def find_events(
     highest = head if request.before is None else min(head, request.before - 1)
     lowest = request.after
     if request.until is not None:
-        highest = min(highest, log.position_around(request.until + CLOCKS))
+        highest = min(highest, log.position_around(_moved(request.until, CLOCKS)))
     if request.since is not None:
-        lowest = max(lowest, log.position_around(request.since - CLOCKS))
+        lowest = max(lowest, log.position_around(_moved(request.since, -CLOCKS)))
     found: list[StoredEvent] = []
     searched_to = highest + 1
     for below, above in _steps(lowest, highest, at_once=request.stream is not None):

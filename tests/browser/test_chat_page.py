@@ -84,6 +84,17 @@ def test_answers_are_stopped_made_again_and_compared(tab: ChatPage, upstream: Up
     expect(tab.answers.last).to_contain_text("The first question")
 
 
+def test_an_answer_is_stopped_before_it_has_begun(tab: ChatPage) -> None:
+    tab.ask("Before")
+    tab.composer.fill("[[slow]] A long one")
+    tab.page.keyboard.press("Enter")
+    tab.page.keyboard.press("Escape")
+    tab.wait_until_answered()
+    expect(tab.answers.last).to_contain_text("Stopped")
+    expect(tab.questions.last).to_contain_text("A long one")
+    expect(tab.composer).to_have_value("")
+
+
 def test_chats_are_renamed_archived_found_and_deleted(tab: ChatPage, sub: str) -> None:
     tab.sign_in(sub)
     tab.ask("Kestrels hover over the meadow")
@@ -287,6 +298,15 @@ def test_everybody_can_read_it_in_either_language_and_on_a_phone(
     assert tab.violations() == []
 
 
+def test_a_long_name_leaves_room_to_sign_out(tab: ChatPage, sub: str) -> None:
+    tab.sign_in(f"https://id.example.org/{sub}/{sub}")
+    beside = tab.chats.bounding_box()
+    leave = tab.button("Sign out").bounding_box()
+    assert beside is not None
+    assert leave is not None
+    assert leave["x"] + leave["width"] <= beside["x"] + beside["width"]
+
+
 def test_on_a_phone_the_chats_are_a_drawer(tab: ChatPage) -> None:
     tab.page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
     tab.ask("Something short")
@@ -334,8 +354,12 @@ def test_the_local_model_answers_a_visitor(context: BrowserContext, tmp_path: Pa
         Service(tmp_path / "data", None) as service,
         chat_page(context, service.wait_ready()) as tab,
     ):
-        answer = tab.open().ask("Write one line about scribes.")
-        assert len(answer.locator(".prose, .markdown").inner_text().split()) > 2
+        tab.open().write("Write a long story about scribes.")
+        expect(tab.answers.last.locator("p").first).to_have_text(
+            re.compile(r"\w+ \w+ \w+"), timeout=60_000
+        )
+        tab.page.keyboard.press("Escape")
+        tab.wait_until_answered()
 
 
 @pytest.mark.alone

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -124,6 +125,18 @@ def test_one_request_looks_at_a_bounded_part(
     head = len(searched.events)
     page = find_events(searched.log, searched.known, FindEvents(type="none."), None)
     assert (page.events, page.next_before, page.head) == ([], head - 89, head)
+
+
+def test_times_at_the_ends_of_the_calendar_are_times(searched: Searched) -> None:
+    west, east = timezone(timedelta(hours=-14)), timezone(timedelta(hours=14))
+    ever = FindEvents(
+        since=datetime.min.replace(tzinfo=east), until=datetime.max.replace(tzinfo=west), limit=200
+    )
+    assert len(find_events(searched.log, searched.known, ever, None).events) == 200
+    never = FindEvents(
+        since=datetime.max.replace(tzinfo=UTC), until=datetime.min.replace(tzinfo=UTC)
+    )
+    assert find_events(searched.log, searched.known, never, None).events == []
 
 
 def test_the_past_of_chats_is_what_a_replay_says(searched: Searched) -> None:

@@ -52,13 +52,28 @@ export function regenerate(messageId) {
   whenRefused(reply, answer, messages);
 }
 
-/** The answer that is under way; before it is begun, the message is taken back. */
+/**
+ * The answer that is under way. What is on its way to the service may be there already: it is stopped
+ * as soon as that is known. Where the service cannot be reached, the message is taken back.
+ */
 export function stop() {
   const { messages } = now().open;
   const answer = messages.findLast(({ status }) => status === "streaming");
-  if (!answer?.reply) return;
-  if (isPending(answer)) answer.reply.detach();
-  else answer.reply.stop().catch((error) => tellUnlessQuiet(error));
+  const { reply } = answer ?? {};
+  if (!reply) return;
+  if (isPending(answer) && reply.state === "waiting") takeBack(reply);
+  else {
+    const end = () => reply.stop().catch(tellUnlessQuiet);
+    reply.started.then(end, () => {}); // see whenRefused
+  }
+}
+
+/** It may have arrived all the same. */
+function takeBack(reply) {
+  reply.detach();
+  client.stop({ key: reply.key }).catch((error) => {
+    if (error.code !== "REPLY_NOT_FOUND" && error.code !== "UNREACHABLE") tellUnlessQuiet(error);
+  });
 }
 
 function show(messages) {
