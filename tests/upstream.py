@@ -3,6 +3,7 @@
 What it answers is named by the request's `model`, or by `[[script]]` anywhere in the last message:
 
     echo                    the last message again, word by word (any unknown name does this too)
+    echo-at-R               R words of it a second
     tokens-N, tokens-N-at-R N tokens, all at once or R a second ("t0 t1 …"); `slow` is 200 at 20
     stall-first             takes the request and says nothing
     stall-middle            two tokens, then nothing
@@ -254,7 +255,9 @@ class Upstream:
                 await asyncio.sleep(0.002)
         elif timed := re.fullmatch(r"tokens-(\d+)(?:-at-(\d+(?:\.\d+)?))?|slow", script):
             count, rate = int(timed[1] or 200), float(timed[2] or (0 if timed[1] else 20))
-            await _tokens(answer, count, rate)
+            await _paced(answer, [f"t{number} " for number in range(count)], rate)
+        elif timed := re.fullmatch(r"echo-at-(\d+(?:\.\d+)?)", script):
+            await _paced(answer, answer.words(), float(timed[1]))
         elif script == "stall-first":
             await asyncio.Event().wait()
         elif script == "stall-middle":
@@ -332,8 +335,12 @@ class _Answer(ABC):
     async def end(self, reason: str = "stop", usage: Usage = (0, 0)) -> None: ...
 
     async def echo(self) -> None:
-        await self.text(*re.findall(r"\S+\s*|\s+", _last_text(self.body)))
+        await self.text(*self.words())
         await self.end()
+
+    def words(self) -> list[str]:
+        """Of the last message, each with the space after it."""
+        return re.findall(r"\S+\s*|\s+", _last_text(self.body))
 
     def cut(self) -> None:
         assert self.request.transport
@@ -435,13 +442,14 @@ class _Anthropic(_Answer):
         await self.response.write(f"event: {kind}\ndata: {data}\n\n".encode())
 
 
-async def _tokens(answer: _Answer, count: int, rate: float) -> None:
+async def _paced(answer: _Answer, pieces: Sequence[str], rate: float) -> None:
+    """`rate` a second, or all at once where it is 0."""
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    for number in range(count):
+    for number, piece in enumerate(pieces):
         if rate:
             await asyncio.sleep(max(0.0, begun + number / rate - loop.time()))
-        await answer.text(f"t{number} ")
+        await answer.text(piece)
     await answer.end()
 
 

@@ -7,7 +7,7 @@ from socket import socket
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import BrowserContext, Route, expect
 
 from tests.browser.chat_page import ChatPage, chat_page
 from tests.browser.long_chat import MESSAGES, write_long_chat
@@ -173,6 +173,30 @@ def test_at_the_limit_people_sign_in_and_bring_their_chats_along(tab: ChatPage, 
     expect(tab.answers).to_have_count(7)
 
 
+def test_nothing_of_who_signed_out_stays_in_sight(
+    tab: ChatPage, context: BrowserContext, sub: str
+) -> None:
+    tab.sign_in(sub)
+    tab.ask("[[tokens-1]] A secret")
+    found = tab.page.get_by_role("list", name="Messages found")
+    tab.page.get_by_role("searchbox").fill("secret")
+    expect(found).to_contain_text("A secret")
+    tab.button("Sign out").click()
+    expect(found).to_have_count(0)
+
+    tab.sign_in(sub)
+    tab.chat("[[tokens-1]] A secret").click()
+    expect(tab.questions).to_have_count(1)
+    context.set_offline(offline=True)
+    tab.button("Sign out").click()
+    expect(tab.button("Sign out")).to_have_count(0)
+    expect(tab.questions).to_have_count(0)
+    expect(tab.chat_links).to_have_count(0)
+    context.set_offline(offline=False)
+    expect(tab.page.get_by_text("Your chats will be listed here")).to_be_visible()
+    tab.faults = [each for each in tab.faults if "ERR_INTERNET_DISCONNECTED" not in each]
+
+
 def test_without_balance_the_way_to_top_up_is_shown(
     context: BrowserContext, upstream: Upstream, tmp_path: Path, sub: str
 ) -> None:
@@ -214,6 +238,29 @@ def test_a_second_tab_and_a_reload_go_on_with_the_same_stream(
             expect(each.answers).to_have_count(2)
             expect(each.answers.last).to_contain_text("What both see")
             expect(each.questions).to_have_count(2)
+
+
+def test_who_comes_second_sees_the_answer_that_is_under_way(
+    context: BrowserContext, tab: ChatPage, chatting: Service, upstream: Upstream, sub: str
+) -> None:
+    tab.sign_in(sub)
+    tab.ask("Before")
+    with chat_page(context, chatting) as other:
+        other.open(f"#{tab.page.url.partition('#')[2]}")
+        expect(other.answers).to_have_count(1)
+        held: list[Route] = []
+        other.page.route("**/messages/send", lambda route: held.append(route))
+        with other.page.expect_request("**/messages/send"):
+            other.write("I come second")
+        tab.write("[[gate-second]] I come first")
+        expect(tab.answers.last).to_contain_text("Waiting.")
+        held[0].continue_()
+        expect(other.composer).to_have_value("I come second")
+        expect(other.answers.last).to_contain_text("Waiting.")
+        expect(other.button("Stop")).to_be_visible()
+        upstream.release("second")
+        other.wait_until_answered()
+        expect(other.answers).to_have_count(2)
 
 
 @pytest.mark.alone
@@ -388,3 +435,35 @@ def test_a_fast_answer_is_drawn_at_each_frame(tab: ChatPage) -> None:
     seconds = (drawn["ended"] - drawn["began"]) / 1000
     assert drawn["changed"] / seconds > 45, drawn
     assert drawn["changed"] > 0.85 * drawn["frames"], drawn
+
+
+def test_of_a_long_answer_only_the_end_is_drawn_again(tab: ChatPage) -> None:
+    """However long it gets: elements that one change makes, counted while it is written."""
+    tab.page.evaluate(
+        """() => {
+          window.drawn = { most: 0, items: 0, lines: 0 };
+          const size = (node) => (node.querySelectorAll?.("*").length ?? 0) + 1;
+          const look = (records) => {
+            const answer = [...document.querySelectorAll("article.answer")].at(-1);
+            if (answer?.dataset.status !== "streaming") return;
+            for (const { addedNodes } of records) {
+              const made = [...addedNodes].reduce((sum, node) => sum + size(node), 0);
+              drawn.most = Math.max(drawn.most, made);
+            }
+            drawn.items = Math.max(drawn.items, answer.querySelectorAll("li").length);
+            const code = answer.querySelector("code")?.textContent ?? "";
+            drawn.lines = Math.max(drawn.lines, code.split("\\n").length - 1);
+          };
+          new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
+        }"""
+    )
+    items = "".join(f"{number}. An **item** of many\n" for number in range(1, 81))
+    code = "def line(number: int) -> str: return f'{number}' * len('abc')  # one\n" * 80
+    answer = tab.ask(f"[[echo-at-600]]\n\n{items}\n```python\n{code}```")
+    expect(answer.locator("ol")).to_have_count(1)
+    expect(answer.locator("li")).to_have_count(80)
+    assert answer.locator("pre code").text_content() == code
+    drawn = tab.page.evaluate("drawn")
+    assert drawn["items"] == 80
+    assert drawn["lines"] == 80
+    assert drawn["most"] < 250, drawn

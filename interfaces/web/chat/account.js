@@ -10,9 +10,11 @@ import {
   keptToken,
   onTokenElsewhere,
 } from "./caller.js";
+import { forgetList } from "./chats.js";
 import { client } from "./client.js";
 import { clearDrafts, draftOf, keepDraft } from "./drafts.js";
 import { loadModels } from "./models.js";
+import { leaveChat } from "./open_chat.js";
 import { change, now } from "./store.js";
 import { tell, tellError, telling } from "./toasts.js";
 
@@ -35,15 +37,15 @@ function welcome(session) {
   const before = now().session;
   const claimable = session.kind === "user" && hasVisitorChatted() && client.anonId ? client.anonId : null;
   change({ session, claimable, draining: false, expired: false });
-  if (before && before.principal !== session.principal) leaveChat(session);
+  if (before && before.principal !== session.principal) bringDraft(session);
   telling(loadModels());
 }
 
 /** It is not this caller's. What was written there goes along with who signs in. */
-function leaveChat({ kind }) {
+function bringDraft({ kind }) {
   left = now().open.chatId;
   if (kind === "user" && !draftOf(null)) keepDraft(null, draftOf(left));
-  go(null);
+  leaveChat();
 }
 
 /** A refusal that stands no longer need not be shown. */
@@ -59,14 +61,14 @@ export const openSignIn = () => change({ dialog: { name: "signIn" } });
 
 /** Rejects with the refusal of a token that is not good; then all is as it was before. */
 export async function signIn(token) {
-  const { expired, session } = now();
+  const { expired } = now();
   trying = true;
   try {
     await enter(token);
     keepToken(token);
   } catch (refused) {
-    if (session?.kind === "anonymous") await client.signOut();
-    else if (keptToken() && !expired) await client.signIn(keptToken());
+    if (!keptToken()) await client.signOut();
+    else if (!expired) await client.signIn(keptToken());
     throw refused;
   } finally {
     trying = false;
@@ -85,8 +87,11 @@ async function enter(token) {
   change({ expired: false, refusal: null });
 }
 
+/** Nothing of the user stays in sight, also while the service cannot be reached. */
 async function leave() {
-  change({ expired: false, refusal: null, claimable: null, usage: null });
+  change({ session: null, expired: false, refusal: null, claimable: null, usage: null, dialog: null });
+  leaveChat();
+  forgetList();
   await client.signOut();
 }
 

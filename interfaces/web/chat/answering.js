@@ -4,6 +4,7 @@ import { settle } from "./address.js";
 import { client } from "./client.js";
 import { clearDraft, draftOf, keepDraft } from "./drafts.js";
 import { chosenModel } from "./models.js";
+import { reload } from "./open_chat.js";
 import { instead, isPending, replace, tellUnlessQuiet, watch } from "./replies.js";
 import { change, changePart, now } from "./store.js";
 
@@ -93,7 +94,10 @@ function begun(reply, { key }, onStarted = () => {}) {
 /** Nothing was begun: all is as it was before, and the reader learns why. */
 function whenRefused(reply, answer, messages, onRefused = () => {}) {
   reply.started.catch((error) => {
-    if (shows(answer)) changePart("open", { messages });
+    if (shows(answer)) {
+      changePart("open", { messages });
+      if (error.code === "CHAT_BUSY") reload(); // with the answer that another page asked for meanwhile
+    }
     onRefused();
     if (REFUSALS.includes(error.code)) change({ refusal: error });
     else if (error.code === "UNAUTHORIZED") change({ expired: true });

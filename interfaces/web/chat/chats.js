@@ -54,6 +54,12 @@ function put(chat) {
   changePart("chats", { items: belongs ? inOrder([...others, chat]) : others });
 }
 
+/** Whoever comes next has others. */
+export function forgetList() {
+  beginning += 1;
+  change({ chats: { ...now().chats, items: [], cursor: null, more: false, loading: true, failure: null } });
+}
+
 function remove(chatId) {
   changePart("chats", { items: now().chats.items.filter(({ id }) => id !== chatId) });
 }

@@ -31,6 +31,12 @@ function begin(chatId) {
   return chatId ? load() : undefined;
 }
 
+/** Nothing of it is shown any more, whatever comes of what was asked. */
+export function leaveChat() {
+  settle(null);
+  begin(null);
+}
+
 /** The newest page, or as much as is shown already. */
 async function load() {
   const asked = opening;

@@ -15,6 +15,7 @@ const NARROW = matchMedia("(max-width: 50rem)");
 export function Sidebar() {
   const t = useTexts();
   const drawer = useStore((state) => state.drawer);
+  const principal = useStore((state) => state.session?.principal);
   const narrow = useNarrow();
   const element = useRef(null);
   const [query, setQuery] = useState("");
@@ -52,7 +53,7 @@ export function Sidebar() {
           aria-label=${t("searchMessages")} placeholder=${t("search")}
           onInput=${(event) => setQuery(event.target.value)} />
       </label>
-      ${query.trim() ? html`<${Found} query=${query.trim()} />` : html`<${ChatList} />`}
+      ${query.trim() ? html`<${Found} key=${principal} query=${query.trim()} />` : html`<${ChatList} />`}
       <${Corner} />
     </nav>
   `;

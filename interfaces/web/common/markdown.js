@@ -85,24 +85,28 @@ md.renderer.rules.image = (tokens, at) => {
 md.renderer.rules.table_open = (tokens, at) =>
   `<div class="wide" tabindex="0"><table dir="${tokens[at].attrGet("dir")}">\n`;
 md.renderer.rules.table_close = () => "</table></div>\n";
-md.renderer.rules.fence = (tokens, at) => code(tokens[at].content, tokens[at].info.trim().split(/\s+/)[0]);
+md.renderer.rules.fence = (tokens, at) => code(tokens[at].content, languageOf(tokens[at]));
 md.renderer.rules.code_block = (tokens, at) => code(tokens[at].content, "");
+
+const languageOf = ({ info }) => info.trim().split(/\s+/)[0];
 
 function code(content, language) {
   const { escapeHtml } = md.utils;
-  const body = highlighted(content, language) ?? escapeHtml(content);
   return (
     `<div class="code" dir="ltr"><div class="code-bar"><span>${escapeHtml(language)}</span>` +
     `<button type="button" class="quiet copy-code">${escapeHtml(text("copyCode"))}</button></div>` +
-    `<pre tabindex="0"><code>${body}</code></pre></div>`
+    `<pre tabindex="0"><code>${coloured(content, language)}</code></pre></div>`
   );
 }
+
+const coloured = (content, language) => highlighted(content, language) ?? md.utils.escapeHtml(content);
 
 /**
  * The top-level blocks of a text.
  *
  * @param {string} source
- * @returns {{source: string, end: number, tokens: object[], env: object}[]} `end`: where the next begins
+ * @returns {{source: string, end: number, lines: number[], tokens: object[], env: object}[]}
+ *   `end`: where the next begins; `lines`: where each line of the text begins
  */
 export function blocksOf(source) {
   const env = {};
@@ -118,13 +122,36 @@ export function blocksOf(source) {
     const start = index === 0 ? 0 : lines[line];
     const next = blocks[index + 1];
     const end = next ? lines[next.line] : source.length;
-    return { ...block, source: source.slice(start, end), end };
+    return { ...block, source: source.slice(start, end), end, lines };
   });
 }
 
+/** @returns {{content: string, language: string} | null} of a block that is code between fences */
+export function codeOf({ tokens: [first] }) {
+  return first.type === "fence" ? { content: first.content, language: languageOf(first) } : null;
+}
+
+/** The markup of some lines of code, for `innerHTML`. */
+export const markupOfCode = (lines, language) => DOMPurify.sanitize(coloured(lines, language), ALLOWED);
+
+/**
+ * Where in the text the last `count` items of a list begin. Null where it has few more of them, and where a
+ * list of them would not be the same: numbers that do not count on would be others.
+ */
+export function placeOfItems({ tokens, lines }, count) {
+  if (!tokens[0].type.endsWith("list_open")) return null;
+  const items = tokens.filter(({ type, level }) => type === "list_item_open" && level === 1);
+  const start = Number(items[0].info);
+  if (items.length < 2 * count || items.some(({ info }, at) => info && Number(info) !== start + at)) return null;
+  return lines[items.at(-count).map[0]];
+}
+
+/** As the parser has it. */
+const LINE_END = /\r\n?|\n/g;
+
 function lineStarts(source) {
   const starts = [0];
-  for (let at = source.indexOf("\n"); at !== -1; at = source.indexOf("\n", at + 1)) starts.push(at + 1);
+  for (const { 0: end, index } of source.matchAll(LINE_END)) starts.push(index + end.length);
   return starts;
 }
 
