@@ -156,6 +156,12 @@ async function refusal(response) {
   return new DabirError({ code: "UNREACHABLE", error, retryable }, { status, retryAfter });
 }
 
+/** The JSON of an answer: what somebody between says with 200, such as a page to sign in at, is none. */
+const told = (response) =>
+  response.json().catch((cause) => {
+    throw unreachable(cause);
+  });
+
 /** HTTP to one service, on behalf of whoever is given. */
 class Http {
   #url;
@@ -519,7 +525,6 @@ export class DabirClient extends Emitter {
   #refusal = null;
   #retry = null;
   #refused = 0;
-  #attempts = 0;
 
   /**
    * `url`: the service's origin, the page's own by default. `token` of a user, or `anonId` of a
@@ -646,11 +651,11 @@ export class DabirClient extends Emitter {
   }
 
   async #identify(give) {
-    const attempt = (this.#attempts += 1);
+    const { engine } = this.#socket.io;
     // Where no id could be made, the service makes one for the session.
     const { token, anonId } = await this.#known(this.#who).catch(() => this.#who);
-    // Not for a connection that has gone meanwhile: who calls may have changed with it.
-    if (attempt === this.#attempts) give({ token, anon_id: anonId });
+    // Not for a connection that has gone meanwhile: the next one would begin with who called then.
+    if (engine === this.#socket.io.engine) give({ token, anon_id: anonId });
   }
 
   #welcome(session) {
@@ -756,7 +761,7 @@ export class DabirClient extends Emitter {
   async #known(who) {
     if (who.token || who.anonId) return who;
     const signal = AbortSignal.timeout(this.#requestTimeout);
-    who.minting ??= this.#http.ask(MINT, { signal }).then((answer) => answer.json());
+    who.minting ??= this.#http.ask(MINT, { signal }).then(told);
     try {
       this.#adopt(who, (await who.minting).anon_id);
     } finally {
@@ -810,8 +815,8 @@ export class DabirClient extends Emitter {
 
   async #stop({ replyId, chatId, key }, who) {
     const body = { reply_id: replyId, chat_id: chatId, client_message_id: key };
-    const answer = await this.#persist((signal) => this.#http.ask(STOP, { who, body, signal }));
-    const { reply_id, stopping } = await answer.json();
+    const ask = (signal) => this.#http.ask(STOP, { who, body, signal }).then(told);
+    const { reply_id, stopping } = await this.#persist(ask);
     return { replyId: reply_id, stopping };
   }
 
@@ -907,7 +912,8 @@ export class DabirClient extends Emitter {
     const deadline = Date.now() + this.#requestTimeout;
     const who = this.#who;
     for (let failures = 0, lost = false; ; failures += 1) {
-      await this.#online(deadline);
+      // Without a pause where there is nothing to wait for: what holds now must hold as it is asked.
+      if (this.state !== "online") await this.#online(deadline);
       if (who !== this.#who) throw changed(); // what one caller asked is not asked for another
       try {
         return await this.#answer(name, payload, deadline);
@@ -924,7 +930,6 @@ export class DabirClient extends Emitter {
   }
 
   async #online(deadline) {
-    if (this.state === "online") return;
     if (this.state === "closed") throw closed();
     const late = new AbortController();
     const timeout = this.#http.pause(deadline - Date.now(), { signal: late.signal });

@@ -74,6 +74,14 @@ class RunningCommand:
         await asyncio.wait([self._listening], timeout=ENDS_WITHIN)
         self._listening.cancel()
 
+    def let_go(self) -> None:
+        """Of pipes that nobody reads any more.
+
+        asyncio's Process has no such method, and would do it some turns of the loop later: in a
+        loop that ends, never.
+        """
+        self._process._transport.close()  # type: ignore[attr-defined]
+
     async def _listen(self) -> None:
         assert self._process.stderr is not None
         while some := await self._process.stderr.read(COMPLAINTS_KEPT):

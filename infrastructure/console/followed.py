@@ -58,3 +58,5 @@ class FollowedCommand:
             await follow(command)
         except Exception as error:  # noqa: BLE001 - a supervisor: nobody else would hear of it
             self._observer.fault(f"console {self._kind}", error)
+        finally:
+            command.let_go()

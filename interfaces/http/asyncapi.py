@@ -4,11 +4,11 @@ from importlib.metadata import version
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import Request, Response, route
 from litestar.handlers import HTTPRouteHandler
 
 from interfaces.http.page import PAGE_POLICY, headers_of
-from interfaces.http.web_files import WebFiles, answer, file_of
+from interfaces.http.web_files import READING, WebFiles, answer, file_of
 from interfaces.ws.asyncapi import asyncapi_document
 
 _HEADERS = headers_of(PAGE_POLICY)
@@ -19,11 +19,11 @@ def asyncapi_routes(files: WebFiles) -> list[HTTPRouteHandler]:
     document = file_of(msgspec.json.encode(asyncapi_document(version("dabir"))), "application/json")
     page = file_of(files.text("asyncapi.html").encode(), "text/html")
 
-    @get("/asyncapi.json", include_in_schema=False)
+    @route("/asyncapi.json", http_method=READING, include_in_schema=False)
     async def show_document(request: Request[Any, Any, Any]) -> Response[bytes]:
         return await answer(request, document, _HEADERS)
 
-    @get("/asyncapi", include_in_schema=False)
+    @route("/asyncapi", http_method=READING, include_in_schema=False)
     async def show_page(request: Request[Any, Any, Any]) -> Response[bytes]:
         return await answer(request, page, _HEADERS)
 

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import Request, Response, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from interfaces.http.web_files import ASK_EACH_TIME, WebFiles, answer, file_of
+from interfaces.http.web_files import ASK_EACH_TIME, READING, WebFiles, answer, file_of
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -103,15 +103,15 @@ class Pages:
         chat = file_of(self._filled("index.html", CHAT_MODULES).encode(), "text/html")
         console = file_of(self._filled("console.html", CONSOLE_MODULES).encode(), "text/html")
 
-        @get("/", include_in_schema=False)
+        @route("/", http_method=READING, include_in_schema=False)
         async def index(request: Request[Any, Any, Any]) -> Response[bytes]:
             return await answer(request, chat, headers_of(self._policy + NO_MARKUP))
 
-        @get("/console", include_in_schema=False)
+        @route("/console", http_method=READING, include_in_schema=False)
         async def open_console(request: Request[Any, Any, Any]) -> Response[bytes]:
             return await answer(request, console, headers_of(self._policy))
 
-        @get("/web/{path:path}", include_in_schema=False)
+        @route("/web/{path:path}", http_method=READING, include_in_schema=False)
         async def asset(request: Request[Any, Any, Any], path: FromPath[str]) -> Response[bytes]:
             return await self._files.response(request, path, headers_of(PAGE_POLICY))
 

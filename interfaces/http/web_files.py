@@ -10,7 +10,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 import msgspec
-from litestar import Request, Response
+from litestar import HttpMethod, Request, Response
 from litestar.exceptions import NotFoundException
 
 MEDIA_TYPES = {
@@ -20,6 +20,9 @@ MEDIA_TYPES = {
     ".svg": "image/svg+xml",
 }
 """What is served; everything else in the folder is for those who read it there."""
+
+READING = (HttpMethod.GET, HttpMethod.HEAD)
+"""Of the second only the headers are sent."""
 
 UNCHANGING = "public, max-age=31536000, immutable"
 ASK_EACH_TIME = "no-cache"

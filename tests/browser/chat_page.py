@@ -39,9 +39,14 @@ class ChatPage:
         return self
 
     def sign_in(self, sub: str) -> None:
-        self.page.evaluate("token => { location.hash = `#token=${token}` }", token(sub))
-        self.page.reload()
-        expect(self.button("Sign out")).to_be_visible()
+        """As who comes back from where people sign in: the token must not stay in sight."""
+        self.page.evaluate("() => sessionStorage.setItem('dabir.place', '')")
+        self.follow_link_with(token(sub))
+        expect(self.chats.get_by_text(sub, exact=True)).to_be_visible()
+        assert "token" not in self.page.url
+
+    def follow_link_with(self, given: str) -> None:
+        self.page.evaluate("token => { location.hash = `#token=${token}` }", given)
 
     def write(self, content: str) -> None:
         self.composer.fill(content)

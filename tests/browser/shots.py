@@ -115,7 +115,7 @@ def shoot(tab: ChatPage, name: str) -> None:
 
 
 def open_chat(tab: ChatPage, title: str) -> None:
-    tab.page.evaluate("token => { location.hash = `#token=${token}` }", token("mina"))
+    tab.page.evaluate("token => localStorage.setItem('dabir.token', token)", token("mina"))
     tab.page.reload()
     # On a phone the list is out of sight.
     tab.page.locator("nav a", has_text=title).evaluate("link => link.click()")

@@ -133,6 +133,20 @@ def test_a_file_is_kept_for_good_by_its_release_and_sent_compressed() -> None:
     asyncio.run(check())
 
 
+def test_who_asks_for_the_headers_alone_gets_them() -> None:
+    async def check() -> None:
+        async with visiting() as http:
+            module = next(iter(await modules_of(http, "/")))
+            for path in ("/", "/console", "/asyncapi", "/asyncapi.json", module):
+                headers = await http.head(path)
+                assert (headers.status_code, headers.content) == (200, b""), path
+                whole = await http.get(path)
+                for name in ("etag", "content-type", "cache-control", "content-security-policy"):
+                    assert headers.headers[name] == whole.headers[name]
+
+    asyncio.run(check())
+
+
 def test_markup_is_made_in_one_place_of_what_was_sanitized() -> None:
     """The browser holds the chat page to it too: see the policy."""
     sinks = ("InnerHTML", "innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(")
@@ -143,11 +157,12 @@ def test_markup_is_made_in_one_place_of_what_was_sanitized() -> None:
     ]
     assert len(own) > 50
     code = {path.name: re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL) for path in own}
-    assert [name for name, text in code.items() if any(sink in text for sink in sinks)] == [
-        "markdown_view.js"
-    ]
-    assert code["markdown_view.js"].count("InnerHTML") == 1
-    assert "DOMPurify.sanitize" in code["markdown.js"]
+    making = {name for name, text in code.items() if any(sink in text for sink in sinks)}
+    assert making == {"markdown_view.js", "growing_code.js"}
+    for name in making:
+        assert "dangerouslySetInnerHTML=${{ __html: markup }}" in code[name]
+        assert re.search(r"const markup = useMemo\(\(\) => markupOf(Code)?\(", code[name])
+    assert code["markdown.js"].count("DOMPurify.sanitize") == 2
 
 
 def test_only_the_pages_files_are_served() -> None:

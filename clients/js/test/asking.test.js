@@ -57,6 +57,24 @@ test("a request whose answer was lost is asked again, if that does no harm", asy
   assert.deepEqual(titles((await dabir.listChats()).chats), ["one"]);
 });
 
+test("a page that a network gives in place of the service is no answer", async () => {
+  const between = await front();
+  const page = { status: 200, headers: { "content-type": "text/html" }, body: "<h1>Sign in to the network</h1>" };
+  const dabir = await connected({ url: between.url });
+  const reply = dabir.send({ content: "[[slow]] on" });
+  await reply.started;
+  between.faults = [{ answer: page }, { answer: page }];
+  assert.equal((await reply.stop()).stopping, true);
+  assert.equal(between.faults.length, 0);
+});
+
+test("who closes the client waits for no answer", async () => {
+  const dabir = await connected();
+  const asked = dabir.listChats();
+  dabir.close();
+  await assert.rejects(asked, { code: "CLOSED" });
+});
+
 test("a request waits while the socket reconnects, and not for ever", async () => {
   const between = await front();
   const dabir = await connected({ url: between.url });

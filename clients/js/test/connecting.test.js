@@ -5,6 +5,12 @@ import { test } from "node:test";
 import * as parser from "socket.io-parser";
 import { begun, client, collected, connected, front, gate, next, release, token } from "./world.js";
 
+function deferred() {
+  const handles = {};
+  handles.promise = new Promise((resolve) => Object.assign(handles, { resolve }));
+  return handles;
+}
+
 const visitor = (options) => client({ anonId: undefined, ...options });
 
 test("a visitor without an id is given one, for both channels", async () => {
@@ -23,6 +29,25 @@ test("a visitor without an id is given one, for both channels", async () => {
   assert.equal((await dabir.listChats()).total, 2);
   assert.equal((await dabir.usage()).used, 2);
   assert.equal(minted.length, 1);
+});
+
+test("who called while it connected is not the caller of the next connection", async () => {
+  const sub = `user-${randomUUID()}`;
+  const signed = await token(sub);
+  const minted = deferred();
+  const asked = deferred();
+  const holding = (address, options) => {
+    if (!address.endsWith("/anonymous")) return fetch(address, options);
+    asked.resolve();
+    return minted.promise;
+  };
+  const dabir = await visitor({ fetch: holding });
+  dabir.connect();
+  await asked.promise;
+  const session = dabir.signIn(signed);
+  minted.resolve(Response.json({ anon_id: "0123456789abcdef" }));
+  assert.equal((await session).principal, `user:${sub}`);
+  assert.equal((await dabir.usage()).kind, "user");
 });
 
 test("a visitor signs in and claims the chats, and is a visitor again after it", async () => {

@@ -8,7 +8,9 @@ import {
   keepToken,
   keepVisitor,
   keptToken,
+  keptVisitor,
   onTokenElsewhere,
+  onVisitorElsewhere,
 } from "./caller.js";
 import { forgetList } from "./chats.js";
 import { client } from "./client.js";
@@ -25,12 +27,22 @@ let left = null;
 
 export function keepAccount() {
   client.on("state", (connection) => change({ connection }));
-  client.on("anon_id", keepVisitor);
+  client.on("anon_id", (anonId) => {
+    if (!keptVisitor()) keepVisitor(anonId);
+    beKeptVisitor();
+  });
+  onVisitorElsewhere(beKeptVisitor);
   client.on("usage", (usage) => change({ usage, ...(mayGoOn(usage) && { refusal: null }) }));
   client.on("draining", () => change({ draining: true }));
   client.on("unauthorized", () => trying || change({ expired: true }));
   client.on("session", welcome);
   onTokenElsewhere((token) => (token ? enter(token) : leave()).catch(tellError));
+}
+
+/** Tabs that are opened together each get an id, of which one is kept: the others' chats would be lost. */
+function beKeptVisitor() {
+  const kept = keptVisitor();
+  if (kept && kept !== client.anonId && !keptToken()) telling(client.signOut(kept));
 }
 
 function welcome(session) {

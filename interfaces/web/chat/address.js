@@ -24,18 +24,26 @@ export function settle(chatId) {
 
 /** Calls now, and at each other address. */
 export function onPlace(listener) {
-  addEventListener("hashchange", () => listener(place()));
+  addEventListener("hashchange", () => {
+    if (broughtToken()) location.reload(); // a page takes it as it begins
+    else listener(place());
+  });
   listener(place());
 }
 
 export const keepPlace = () => sessionStorage.setItem(LEFT, location.hash);
 
-/** The token with which a sign-in page sent people back. It must not stay in the address. */
+const broughtToken = () => new URLSearchParams(location.hash.slice(1)).get("token");
+
+/**
+ * The token with which a sign-in page sent people back, if they went there from here: a link that somebody
+ * made must not sign them in as somebody else. It must not stay in the address either way.
+ */
 export function takeToken() {
-  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  const token = broughtToken();
   if (!token) return null;
-  const left = sessionStorage.getItem(LEFT) ?? "";
+  const left = sessionStorage.getItem(LEFT);
   sessionStorage.removeItem(LEFT);
-  history.replaceState(null, "", location.pathname + location.search + left);
-  return token;
+  history.replaceState(null, "", location.pathname + location.search + (left ?? ""));
+  return left === null ? null : token;
 }

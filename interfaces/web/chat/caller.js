@@ -21,6 +21,13 @@ export const hasVisitorChatted = () => localStorage.getItem(CHATTED) !== null;
 /** Its chats are somebody's now, or nobody wants them. */
 export const forgetChats = () => localStorage.removeItem(CHATTED);
 
+/** Calls when another tab keeps a visitor's id. */
+export function onVisitorElsewhere(listener) {
+  addEventListener("storage", (event) => {
+    if (event.key === VISITOR) listener();
+  });
+}
+
 /** Calls with the token when another tab signs in, or with undefined when it signs out. */
 export function onTokenElsewhere(listener) {
   addEventListener("storage", (event) => {

@@ -62,7 +62,8 @@ function Rename({ chat, onDone }) {
   }
 
   function onKeyDown(event) {
-    if (event.key === "Enter" && !event.isComposing) keep();
+    if (event.isComposing) return;
+    if (event.key === "Enter") keep();
     if (event.key !== "Escape") return;
     event.stopPropagation();
     done.current = true;

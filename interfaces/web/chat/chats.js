@@ -71,10 +71,14 @@ export function keepChats() {
   client.on("chat_deleted", ({ chat_id }) => remove(chat_id));
 }
 
-/** A chat that may be anywhere in either list. */
-export async function findChat(chatId) {
+/**
+ * A chat that may be anywhere in either list, which can be long. With a message of its active branch it
+ * takes one request: to choose the branch that is active changes nothing, and is answered with the chat.
+ */
+export async function findChat(chatId, messageId) {
   const loaded = now().chats.items.find(({ id }) => id === chatId);
   if (loaded) return loaded;
+  if (messageId) return client.selectBranch(chatId, messageId);
   for (const archived of [false, true]) {
     for await (const chat of client.chats({ limit: 100, archived })) {
       if (chat.id === chatId) return chat;

@@ -47,13 +47,13 @@ async function load() {
     if (asked !== opening) return;
     const listed = attach(page.messages, now().open.messages);
     changePart("open", { messages: listed, cursor: page.next_cursor, more: page.has_more, loading: false });
-    await learnChat(asked, chatId, listed);
+    await learnChat(asked, chatId, listed, page.messages.at(-1)?.id);
   });
 }
 
 /** A reply may be under way that the list does not show: another version of an answer. */
-async function learnChat(asked, chatId, listed) {
-  const chat = await findChat(chatId);
+async function learnChat(asked, chatId, listed, last) {
+  const chat = await findChat(chatId, last);
   if (asked !== opening) return;
   if (chat) changePart("open", { chat });
   if (chat?.active_reply_id) follow({ replyId: chat.active_reply_id });
@@ -82,7 +82,7 @@ async function openAt(chatId, messageId) {
       wanted: { id: messageId },
     });
     if (place().messageId) settle(chatId);
-    await learnChat(asked, chatId, shown);
+    await learnChat(asked, chatId, shown, messageId);
   });
 }
 
@@ -143,7 +143,9 @@ function beginReply({ chat_id, reply_id, message_id, kind }) {
   const { chatId, messages } = now().open;
   if (chat_id !== chatId || running.has(message_id)) return;
   if (messages.some(isPending)) return; // this page's own
-  if (kind === "send" && !messages.some(({ id }) => id === message_id)) {
+  const placed = messages.find(({ id }) => id === message_id);
+  if (placed && placed.status !== "streaming") return; // it has ended before this was heard
+  if (kind === "send" && !placed) {
     const parent_id = messages.at(-1)?.id ?? null;
     const answer = { id: message_id, chat_id, parent_id, role: "assistant", content: "", versions: [] };
     changePart("open", { messages: [...messages, { ...answer, status: "streaming" }] });

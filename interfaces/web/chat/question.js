@@ -53,10 +53,11 @@ function Edit({ message }) {
   }
 
   function onKeyDown(event) {
+    if (event.isComposing) return;
     if (event.key === "Escape") {
       event.stopPropagation();
       cancel();
-    } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+    } else if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       submit();
     }

@@ -23,6 +23,7 @@ const KEYS = [
 
 export function listenToKeys() {
   addEventListener("keydown", (event) => {
+    if (event.isComposing) return; // Escape is then for what is being composed
     const command = MAC ? event.metaKey : event.ctrlKey;
     if (command && !event.shiftKey && event.code === "KeyK") toSearch();
     else if (command && event.shiftKey && event.code === "KeyO") newChat();

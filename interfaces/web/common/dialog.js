@@ -18,12 +18,15 @@ export function Dialog({ title, onClose, children, ...more }) {
     };
   }, []);
 
-  function onClick(event) {
-    if (event.target === element.current) onClose(); // beside it, on the veil
+  /** The veil around it counts as the dialog; what is pressed at its own edge is not beside it. */
+  function onMouseDown({ target, clientX, clientY }) {
+    const { left, right, top, bottom } = element.current.getBoundingClientRect();
+    const inside = clientX >= left && clientX <= right && clientY >= top && clientY <= bottom;
+    if (target === element.current && !inside) onClose();
   }
 
   return html`
-    <dialog ref=${element} aria-labelledby=${id} onCancel=${onClose} onMouseDown=${onClick} ...${more}>
+    <dialog ref=${element} aria-labelledby=${id} onCancel=${onClose} onMouseDown=${onMouseDown} ...${more}>
       <h2 id=${id}>${title}</h2>
       ${children}
     </dialog>

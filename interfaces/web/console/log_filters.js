@@ -36,7 +36,7 @@ export function LogFilters({ query, again }) {
       ${TIMES.map(([name, label]) => html`
         <label>
           ${label}
-          <input type="datetime-local" name=${name} step="1" defaultValue=${ofThisZone(query[name])} />
+          <input type="datetime-local" name=${name} step="1" max="9999-12-31T23:59:59" defaultValue=${ofThisZone(query[name])} />
         </label>
       `)}
       <datalist id="types">${TOPICS.map((topic) => html`<option value=${topic} />`)}</datalist>
