@@ -199,6 +199,7 @@ async def compose(
     from interfaces.http.answers import Answers
     from interfaces.http.caller import Callers, tell_minted_id
     from interfaces.http.cors import CrossOrigin
+    from interfaces.http.encoded_paths import EncodedPaths
     from interfaces.http.operators import Operators
     from interfaces.http.page import PageSettings
     from interfaces.http.problems import problem_handlers
@@ -477,7 +478,7 @@ async def compose(
         openapi_config=openapi_config(version("dabir")),
         logging_config=None,
     )
-    node.app = CrossOrigin(Answers(app, ids, observer, tracer), origins)
+    node.app = CrossOrigin(Answers(EncodedPaths(app), ids, observer, tracer), origins)
 
     async def get_ready() -> None:
         await gateway.warm_up(before=local.start if local else None)

@@ -12,6 +12,7 @@ from application.ports import Principal, Principals
 from application.queries import UsageView, Views
 from application.usage_commands import UsageCommands
 from interfaces.http.caller import AnyRequest, Callers
+from interfaces.http.encoded_paths import name_in
 from interfaces.http.operations import Operation, described
 from interfaces.http.operators import FOR_OPERATORS, Operators
 from interfaces.principals import parsed_principal
@@ -65,11 +66,11 @@ def _account(written: str, usage: UsageView) -> Account:
 
 
 def admin_router(administration: AccountAdministration) -> Router:
-    """The routes below `/api/v1/admin/usage`. A `sub` with a slash is out of their reach."""
+    """The routes below `/api/v1/admin/usage`."""
 
     @get("/{principal:str}", summary="A principal's account")
     async def usage(request: AnyRequest, principal: FromPath[str]) -> Response[Account]:
-        account = await administration.usage(request, principal)
+        account = await administration.usage(request, name_in(principal))
         return Response(account, headers={"cache-control": "no-store"})
 
     @post(
@@ -81,7 +82,7 @@ def admin_router(administration: AccountAdministration) -> Router:
     async def top_up(
         request: AnyRequest, principal: FromPath[str], data: JSONBody[TopUp]
     ) -> Response[Account]:
-        account = await administration.top_up(request, principal, data)
+        account = await administration.top_up(request, name_in(principal), data)
         return Response(account, headers={"cache-control": "no-store"})
 
     return Router(

@@ -19,6 +19,7 @@ from application.ports import Principals
 from application.queries import Views
 from interfaces.http.admin import NOBODY
 from interfaces.http.caller import AnyRequest
+from interfaces.http.encoded_paths import name_in
 from interfaces.http.operators import Operators
 from interfaces.inbound import convert
 from interfaces.principals import parsed_principal, written_principal
@@ -96,9 +97,10 @@ def log_routes(
     ) -> ChatsOf:
         operator = await operators.of(request)
         wanted = convert({"archived": archived, "limit": limit, "cursor": cursor}, ListChatsOf)
-        of = await _id_of(principals, principal) or NOBODY
+        written = name_in(principal)
+        of = await _id_of(principals, written) or NOBODY
         witness.operator_read(operator.principal.id, "titles", of)
-        return await chats_of(views, principal, of, wanted)
+        return await chats_of(views, written, of, wanted)
 
     return [show_events, show_timeline, show_chat_at, show_chats]
 

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -247,6 +248,18 @@ def damaged(service: Service, position: int) -> Iterator[None]:
         yield
         log.execute(change, (payload, position))
         log.commit()
+
+
+def test_names_with_any_character_are_reached(watched: Service, operator: Operator) -> None:
+    name = f"https://id.example.org/{uuid4()}/ä %2F+?#"
+    send(watched, bearer(name), "Good day")
+    written = quote(f"user:{name}", safe="")
+    assert operator.get(f"usage/{written}")["principal"] == f"user:{name}"
+    listed = operator.get(f"principals/{written}/chats")
+    assert [chat["title"] for chat in listed["chats"]] == ["Good day"]
+    given = {"amount": "3", "reference": "r"}
+    topped = operator.client.post(f"{ADMIN}/usage/{written}/top-up", json=given)
+    assert topped.json()["balance"] == "8"
 
 
 def test_the_log_is_verified_beside_the_server(

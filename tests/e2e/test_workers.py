@@ -35,11 +35,17 @@ def environ(database_url: str, workers: int, **more: str) -> dict[str, str]:
 
 @contextmanager
 def serving(
-    folder: Path, upstream: Upstream, database_url: str, workers: int, **more: str
+    folder: Path,
+    upstream: Upstream,
+    database_url: str,
+    workers: int,
+    *,
+    forked: bool = True,
+    **more: str,
 ) -> Iterator[Service]:
     """Returns once all of them serve."""
     settings = environ(database_url, workers, **more)
-    with Service(folder / "data", upstream.api_base, environ=settings, forked=False) as service:
+    with Service(folder / "data", upstream.api_base, environ=settings, forked=forked) as service:
         until(lambda: service.count_in_log('"serving"') == workers, 60)
         yield service
 
@@ -132,11 +138,14 @@ def test_polling_is_refused_in_words_and_websocket_served(pair: Service) -> None
     assert pushed.count("message_completed") == 1
 
 
-def test_the_parent_holds_next_to_nothing(pair: Service) -> None:
-    worker = started(pair)[1]
-    parent = int(status_of(worker)["PPid"])
-    assert status_of(parent)["Threads"] == "1"
-    assert memory_of(parent) < memory_of(worker) / 2
+def test_the_parent_holds_next_to_nothing(
+    tmp_path: Path, upstream: Upstream, database_url: str
+) -> None:
+    with serving(tmp_path, upstream, database_url, 2, forked=False) as service:
+        worker = started(service.wait_ready())[1]
+        parent = int(status_of(worker)["PPid"])
+        assert status_of(parent)["Threads"] == "1"
+        assert memory_of(parent) < memory_of(worker) / 2
 
 
 def test_one_that_dies_is_replaced_while_the_others_serve(

@@ -51,6 +51,7 @@ from infrastructure.settings import AnonymousPolicy
 from infrastructure.system import SystemClock, TimeOrderedIds
 from interfaces.http.caller import Callers, tell_minted_id
 from interfaces.http.cors import CrossOrigin
+from interfaces.http.encoded_paths import EncodedPaths
 from interfaces.http.page import PageSettings
 from interfaces.http.problems import problem_handlers
 from interfaces.http.routes import build_http_routes
@@ -328,7 +329,7 @@ async def _compose(
         openapi_config=openapi_config("0"),
         logging_config=None,
     )
-    return CrossOrigin(app, origins)
+    return CrossOrigin(EncodedPaths(app), origins)
 
 
 class Client:
