@@ -18,7 +18,7 @@ import httpx
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from tests.forked import ForkedServer
+from tests.forked import ForkedServer, run_command
 
 ROOT = Path(__file__).parent.parent
 JWT_SECRET = "a secret of the tests, longer than 32 bytes"
@@ -160,15 +160,9 @@ class Service:
 
     def dabir(self, *arguments: str, timeout: float = 100.0) -> "subprocess.CompletedProcess[str]":
         """An operator's command, with the server's settings."""
-        return subprocess.run(
-            [sys.executable, str(ROOT / "dabir.py"), *arguments],
-            env=self._environ,
-            cwd=self.data_dir.parent,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        done = run_command(arguments, self._environ, self.data_dir.parent, timeout=timeout)
+        said = (done.stdout.decode(), done.stderr.decode())
+        return subprocess.CompletedProcess(done.args, done.returncode, *said)
 
     def dabir_on(self, database: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """An operator's command on another database."""

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.forked import run_command
+
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, str(ROOT / "dabir.py")]
 
@@ -20,15 +22,7 @@ def dabir(
     folder: Path, *arguments: str, given: bytes = b"", **variables: str
 ) -> "subprocess.CompletedProcess[bytes]":
     """Run a command on the data folder; it has 60 seconds."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=folder,
-        env=environ(folder, variables),
-        input=given,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    return run_command(arguments, environ(folder, variables), folder, given)
 
 
 def objects(folder: Path, *arguments: str) -> list[dict[str, Any]]:
