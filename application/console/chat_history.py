@@ -8,11 +8,11 @@ from uuid import UUID
 import msgspec
 
 from application.console.answers import ChatAtPosition, MessageAt, Timeline, TimelineStep
-from application.console.known import Known
 from application.console.ports import LogPages, without_words
 from application.ledger.event_fields import topic_of
 from application.ledger.event_words import words_of
 from application.ledger.folded import applied
+from application.ledger.known import Known
 from application.ledger.ports import EventFilter, StoredEvent
 from application.ports import Recorded
 from application.queries import decimal_of

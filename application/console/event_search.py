@@ -6,12 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from application.console.answers import EventLine, EventsPage
-from application.console.known import Known
 from application.console.ports import LogPages, without_words
 from application.console.requests import FindEvents
 from application.ledger.event_fields import payload_of
 from application.ledger.event_view import EPOCH
 from application.ledger.event_words import words_of
+from application.ledger.known import Known
 from application.ledger.ports import EventFilter, StoredEvent, UnreadableRow
 from domain.chat import Chat
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from interfaces.cli.arguments import AsJson, DataDir, count, flag, optional_time, optional_uuid
-from interfaces.cli.names import Names, id_of
+from interfaces.cli.names import id_of, names_of
 from interfaces.cli.output import print_facts, print_json, print_table, printable, say
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _views(
 ) -> "Iterator[EventView]":
     from application.ledger.event_view import view_of
 
-    names = Names(ledger.people)
+    names = names_of(ledger.people)
     return (view_of(stored, ledger.log, names, contents=contents) for stored in found)
 
 
@@ -192,7 +192,7 @@ def _show(ledger: "Ledger", position: int, json: bool) -> None:
     stored = next(_each(ledger, EventFilter(after=position - 1, until=position)), None)
     if stored is None:
         raise NotInLog(f"the log has no position {position}.")
-    shown = whole(stored, ledger.log, Names(ledger.people))
+    shown = whole(stored, ledger.log, names_of(ledger.people))
     if json:
         print_json(shown)
         return

@@ -6,9 +6,8 @@ from uuid import UUID
 from interfaces.principals import parsed_principal, written_principal
 
 if TYPE_CHECKING:
+    from application.ledger.known import Known
     from application.ledger.ports import People
-
-SERVICE = "the service"
 
 
 def id_of(people: "People", named: str) -> UUID:
@@ -27,16 +26,8 @@ def id_of(people: "People", named: str) -> UUID:
     return principal.id
 
 
-class Names:
+def names_of(people: "People") -> "Known":
     """What an internal id is called; its own self where nobody is known by it."""
+    from application.ledger.known import Known
 
-    def __init__(self, people: "People") -> None:
-        self._people = people
-
-    def __call__(self, principal_id: UUID | None) -> str:
-        if principal_id is None:
-            return SERVICE
-        principal = self._people.name_of(principal_id)
-        if principal is None:
-            return str(principal_id)
-        return written_principal(principal.kind, principal.name)
+    return Known(people, written_principal)

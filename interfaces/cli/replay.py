@@ -13,7 +13,7 @@ from application.errors import ConfigurationError
 from interfaces.cli.account_facts import print_account
 from interfaces.cli.arguments import AsJson, DataDir, flag, position_of, uuid_of
 from interfaces.cli.exit_codes import FAULTS_FOUND
-from interfaces.cli.names import Names, id_of
+from interfaces.cli.names import id_of, names_of
 from interfaces.cli.output import print_facts, print_json, print_table, printable, progress, say
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _replay(
 ) -> None:
     from application.ledger.replay import Replay
 
-    replay = Replay(ledger.log, Names(ledger.people), last, contents=contents)
+    replay = Replay(ledger.log, names_of(ledger.people), last, contents=contents)
     if chat is not None:
         steps = replay.of_chat(uuid_of("--chat", chat))
     else:

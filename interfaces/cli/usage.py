@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from application.errors import ConfigurationError
 from interfaces.cli.account_facts import print_account
 from interfaces.cli.arguments import AsJson, DataDir, flag, optional_time
-from interfaces.cli.names import Names, id_of
+from interfaces.cli.names import id_of, names_of
 from interfaces.cli.output import print_json, print_table, say
 from interfaces.cli.spreadsheet import print_csv
 from interfaces.principals import parsed_principal
@@ -87,7 +87,7 @@ def add_usage(app: App, open_ledger: OpenLedger, top_up: CarryOut) -> None:
         _one_of(csv, json)
         times = optional_time("--from", from_), optional_time("--to", to)
         with open_ledger(data_dir) as ledger:
-            rows = usage_report(ledger.log, Names(ledger.people), by, *times)
+            rows = usage_report(ledger.log, names_of(ledger.people), by, *times)
         if json:
             for row in rows:
                 print_json(row)
@@ -124,7 +124,7 @@ def _show(ledger: "Ledger", principal: str, json: bool) -> None:
     from application.ledger.statements import account_of
 
     usage, _ = account_of(ledger.log, id_of(ledger.people, principal))
-    account = account_then(usage, Names(ledger.people))
+    account = account_then(usage, names_of(ledger.people))
     if json:
         print_json(account)
     else:

@@ -11,10 +11,10 @@ from application.console.answers import ChatAtPosition, ChatsOf, EventsPage, Tim
 from application.console.chat_history import chat_at, timeline
 from application.console.chats_of import chats_of
 from application.console.event_search import find_events
-from application.console.known import Known
 from application.console.ports import LogReader, ReadingWitness
 from application.console.requests import FindEvents, ListChatsOf, ShowChatAt
 from application.errors import InvalidRequest
+from application.ledger.known import Known
 from application.ports import Principals
 from application.queries import Views
 from interfaces.http.admin import NOBODY

@@ -12,9 +12,9 @@ import pytest
 from application.console import event_search
 from application.console.chat_history import chat_at, timeline
 from application.console.event_search import find_events
-from application.console.known import Known
 from application.console.requests import FindEvents
 from application.ledger.event_view import view_of
+from application.ledger.known import Known
 from application.ledger.ports import EventFilter
 from application.ledger.replay import Replay
 from application.ports import Append, Meta

@@ -1,4 +1,4 @@
-"""What the console calls those whom the log knows by internal ids."""
+"""What operators call those whom the log knows by internal ids."""
 
 from collections.abc import Callable
 from typing import TypeAlias
