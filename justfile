@@ -16,7 +16,7 @@ setup: (_install "dev") (_programs "chromium" "nginx") (_node "clients/js") (_no
 
 # Run the tests (arguments go to pytest): all together, then alone those that measure time
 test *args: setup
-    {{python}} -m pytest -n 4 --dist loadgroup --no-loadscope-reorder -m "not alone" {{args}} || [ $? -eq 5 ]
+    {{python}} -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not alone" {{args}} || [ $? -eq 5 ]
     {{python}} -m pytest -m alone {{args}} || [ $? -eq 5 ]
 
 # Format, lint, types and layers

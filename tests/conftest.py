@@ -1,31 +1,40 @@
 """One upstream and one plain server for the tests of a worker; who needs its own starts one."""
 
 from collections.abc import Iterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.engines import Postgres, Valkey, own_valkey_server, postgres_server, valkey_server
 from tests.service import Service
 from tests.upstream import Upstream
 
+BROWSER = "tests/browser/"
 
-@pytest.hookimpl(tryfirst=True)
+
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # carries no types
+    """The tests of a file run in one process, and all that need a browser in the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = nodeid.split("::", 1)[0]
+        return BROWSER if file.startswith(BROWSER) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a file run in one process, and all that need a browser in the same one.
-
-    What takes minutes begins first, so that nobody waits for it alone.
-    """
-    for item in items:
-        in_browser = item.path.parent.name == "browser"
-        item.add_marker(pytest.mark.xdist_group("browser" if in_browser else str(item.path)))
+    """What takes minutes begins first, so that nobody waits for it alone."""
     items.sort(key=_turn)
 
 
 def _turn(item: pytest.Item) -> int:
     if item.get_closest_marker("takes_minutes"):
         return 0
-    return 1 if item.path.parent.name == "browser" else 2
+    return 1 if item.nodeid.startswith(BROWSER) else 2
 
 
 @pytest.fixture(scope="session")
