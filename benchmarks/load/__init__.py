@@ -1,0 +1,1 @@
+"""What the benchmarks of streams share: a provider, clients, and those who stand in between."""

@@ -1,0 +1,44 @@
+"""What a process, with all it has started, uses of the machine (Linux's /proc)."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
+
+
+def family_of(pid: int) -> Iterator[int]:
+    """The process and its descendants."""
+    yield pid
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in listed.read_text().split():
+            yield from family_of(int(child))
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of CPU, in user and kernel mode, of the whole family."""
+    used = 0
+    for member in family_of(pid):
+        with suppress(FileNotFoundError):  # it has ended meanwhile
+            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+            used += sum(map(int, fields[11:13]))
+    return used / TICKS
+
+
+def memory_of(pid: int) -> int:
+    """Bytes of the whole family, what they share counted once (PSS)."""
+    used = 0
+    for member in family_of(pid):
+        found = PSS.search(Path(f"/proc/{member}/smaps_rollup").read_text())
+        used += int(found[1]) if found else 0
+    return used * 1024
+
+
+def pin(pid: int, core: int) -> None:
+    """Keep the family, its threads and what it starts later to one core."""
+    for member in family_of(pid):
+        for thread in Path(f"/proc/{member}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), {core})
