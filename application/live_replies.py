@@ -1,5 +1,6 @@
 """The port to replies under way: their text while it grows, and how they end."""
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -40,8 +41,17 @@ class FollowedReply(Protocol):
     @property
     def ended(self) -> bool: ...
 
-    async def beyond(self, text_offset: int, reasoning_offset: int) -> None:
-        """Return once there is more than at these offsets, or the reply has ended."""
+    async def beyond(
+        self,
+        text_offset: int,
+        reasoning_offset: int,
+        at_once: Callable[[], bool] | None = None,
+    ) -> None:
+        """Return once there is more than at these offsets, or the reply has ended.
+
+        `at_once` is called at each moment when there is more, before anybody else runs. While it
+        says True, that it has dealt with it, the wait goes on; what it raises, the wait raises.
+        """
         ...
 
 

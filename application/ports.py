@@ -320,9 +320,23 @@ class Delta(msgspec.Struct, frozen=True):
     model: str | None = None
 
 
+class Taker(Protocol):
+    """Who takes an answer's pieces at the moment they arrive, which is cheaper than to wait."""
+
+    @property
+    def ready(self) -> bool: ...
+
+    def take(self, delta: Delta) -> None:
+        """Only while it is ready."""
+        ...
+
+
 class LanguageModel(Protocol):
-    def reply(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+    def reply(self, prompt: Prompt, taker: Taker | None = None) -> AsyncGenerator[Delta, None]:
         """The answer as it arrives. Raises ModelFailure.
+
+        Pieces that come while the iterator is waited for may go to `taker` instead: text and
+        reasoning, never the first of them, nor how it ends.
 
         Closing the iterator closes the connection upstream.
         """

@@ -15,7 +15,7 @@ from application.checkpoints import Pace
 from application.errors import LeaseLost, ModelFailure
 from application.insist import insist
 from application.live_replies import LiveReplies, LiveReply, Observer, StartedReply
-from application.ports import LanguageModel, Meta, Prompt
+from application.ports import Delta, LanguageModel, Meta, Prompt
 from application.reply_endings import Answer, Begun, Cut, ReplyEndings, Said
 from application.tracing import UNTRACED, Span, Tracer
 from domain.usage import Usage
@@ -221,25 +221,16 @@ class Replies:
                 )
 
     async def _read_answer(self, running: Running, span: Span) -> None:
-        live, answer = running.live, running.answer
-        time = asyncio.get_running_loop().time
-        last = time()
-        async with aclosing(self._model.reply(running.prompt)) as deltas:
+        answer = running.answer
+        taker = _Taker(running, self._observer, span, self._pace)
+        async with aclosing(self._model.reply(running.prompt, taker)) as deltas:
             async for delta in deltas:
                 if self._pace is not None and self._pace.is_behind:
                     await self._pace.caught_up()
                 if running.cut is not None:
                     return
                 if delta.text or delta.reasoning:
-                    if len(live.text) + len(live.reasoning) > LONGEST_ANSWER:
-                        raise ModelFailure("PROVIDER_ERROR", "the answer has no end")
-                    before, last = last, time()
-                    if live.text or live.reasoning:
-                        self._observer.next_token(last - before)
-                    else:
-                        self._observer.first_token(live.started, last - before)
-                        span.happened("first token")
-                    live.append(delta.text, delta.reasoning)
+                    taker.take(delta)
                 if delta.model is not None:
                     answer.model = delta.model
                 if delta.usage is not None:
@@ -250,3 +241,34 @@ class Replies:
     def _said(self, running: Running) -> Said:
         live = running.live
         return Said(bytes(live.text), bytes(live.reasoning), running.answer)
+
+
+class _Taker:
+    """Adds what the model says to the live text."""
+
+    def __init__(self, running: Running, observer: Observer, span: Span, pace: Pace | None) -> None:
+        self._running = running
+        self._live = running.live
+        self._observer = observer
+        self._span = span
+        self._pace = pace
+        self._time = asyncio.get_running_loop().time
+        self._last = self._time()
+
+    @property
+    def ready(self) -> bool:
+        """Not while what is shown is not kept soon enough, nor after a cut."""
+        return self._running.cut is None and not (self._pace and self._pace.is_behind)
+
+    def take(self, delta: Delta) -> None:
+        """Raises ModelFailure for an answer without an end."""
+        live = self._live
+        if len(live.text) + len(live.reasoning) > LONGEST_ANSWER:
+            raise ModelFailure("PROVIDER_ERROR", "the answer has no end")
+        before, self._last = self._last, self._time()
+        if live.text or live.reasoning:
+            self._observer.next_token(self._last - before)
+        else:
+            self._observer.first_token(live.started, self._last - before)
+            self._span.happened("first token")
+        live.append(delta.text, delta.reasoning)

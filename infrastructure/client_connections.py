@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+
+from infrastructure.client_wire import offer_wire
 
 LONGEST_HEAD = 65_536
 """Bytes that a request may have beside its body, give or take one read from the socket."""
@@ -20,6 +23,14 @@ AFTER_REFUSAL = 2.0
 """Seconds in which a client may notice that it was answered before it had sent everything."""
 MOST_PIPELINED = 16
 """Requests that may wait on one connection for the answer to the one before them."""
+
+COMPRESSION = ServerPerMessageDeflateFactory(
+    server_no_context_takeover=True,
+    client_no_context_takeover=True,
+    compress_settings={"memLevel": 5},
+)
+"""Each message by itself: what messages before it had in common would take 40 KB a socket, idle or
+not."""
 
 _DISCARD = struct.pack("ii", 1, 0)
 """SO_LINGER: on, for no time."""
@@ -110,6 +121,10 @@ class PatientWebSocket(WebSocketsSansIOProtocol):
 
     transport: ImpatientTransport
 
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.conn.available_extensions = [COMPRESSION]
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self.transport.watch()
@@ -151,6 +166,11 @@ class PatientHttp(HttpToolsProtocol):
             self._arrived()
         elif self.timeout_keep_alive_task is None and self._arriving is None:
             self._expect_request(self.deadlines.request)
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self.cycle is not None and self.cycle.scope is self.scope:
+            offer_wire(self.cycle)
 
     def on_message_begin(self) -> None:
         self._whole = False

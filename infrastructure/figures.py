@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import msgspec
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 
@@ -59,7 +60,7 @@ def counts_by(metric: Counter, label: str) -> dict[str, int]:
     return {value: count for value, count in _by_label(metric, label).items() if value}
 
 
-def measured(metric: Histogram) -> int:
+def measured(metric: Collector) -> int:
     """How many, of all its labels together."""
     return int(sum(sample.value for sample in _samples(metric, "_count")))
 
@@ -79,7 +80,7 @@ def _by_label(metric: Counter | Gauge, label: str | None) -> dict[str, int]:
     return counts
 
 
-def _samples(metric: Counter | Gauge | Histogram, suffix: str) -> list[Sample]:
+def _samples(metric: Collector, suffix: str) -> list[Sample]:
     return [
         sample
         for family in metric.collect()

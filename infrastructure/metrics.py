@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from infrastructure.figures import Figures, buckets_of, count_of, counts_by, measured
+from infrastructure.quick_histogram import QuickHistogram
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -43,8 +44,11 @@ class Metrics:
         self._first_token = self._seconds(
             "time_to_first_token_seconds", "From a reply's start to its first text", 0.05
         )
-        self._gap = self._seconds(
-            "token_gap_seconds", "Between two pieces of text of one reply", 0.005
+        self._gap = QuickHistogram(
+            "dabir_token_gap_seconds",
+            "Between two pieces of text of one reply",
+            buckets_from(0.005),
+            self._registry,
         )
         self._batch = Histogram(
             "dabir_append_batch_size",
@@ -197,8 +201,18 @@ class Metrics:
         return Gauge(f"dabir_{name}", words, registry=self._registry)
 
     def _seconds(self, name: str, words: str, shortest: float, *labels: str) -> Histogram:
-        buckets = [shortest * 2**n for n in range(12)]
-        return Histogram(f"dabir_{name}", words, labels, buckets=buckets, registry=self._registry)
+        return Histogram(
+            f"dabir_{name}",
+            words,
+            labels,
+            buckets=buckets_from(shortest),
+            registry=self._registry,
+        )
+
+
+def buckets_from(shortest: float) -> list[float]:
+    """Upper bounds in seconds, each twice the one before."""
+    return [shortest * 2**n for n in range(12)]
 
 
 class _Readiness(Collector):

@@ -45,6 +45,8 @@ class Log:
         self._codec = codec
         self._fetch = fetch
         self._head = 0
+        self._looked_at = float("-inf")
+        """The loop's time of the last look for commits of other processes, whoever waited."""
         self._grown = asyncio.Event()
 
     @property
@@ -55,7 +57,7 @@ class Log:
     async def head(self) -> int:
         async with self._readers.connect() as connection:
             head = await connection.scalar(select(func.max(events.c.position)))
-        self._head = max(self._head, head or 0)
+        self.committed(head or 0)
         return self._head
 
     async def last_position_of(self, stream_id: UUID) -> int:
@@ -83,22 +85,22 @@ class Log:
 
     async def wait(self, after: int, timeout: float) -> int:
         """The head, as soon as it is beyond `after`, or after `timeout` seconds."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
+        time = asyncio.get_running_loop().time
+        deadline = time() + timeout
         while True:
             # Taken before looking, so that a commit in between is not slept through.
             grown = self._grown
-            if self._head > after or await self.head() > after:
-                return self._head
-            remaining = deadline - loop.time()
-            if remaining <= 0:
+            if self._head <= after and time() >= self._looked_at + POLL_SECONDS:
+                self._looked_at = time()
+                await self.head()
+            if self._head > after or time() >= deadline:
                 return self._head
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(remaining, POLL_SECONDS)):
+                async with asyncio.timeout_at(min(deadline, self._looked_at + POLL_SECONDS)):
                     await grown.wait()
 
     def committed(self, head: int) -> None:
-        """This process has committed up to `head`."""
+        """Somebody has committed up to `head`."""
         if head > self._head:
             self._head = head
             grown, self._grown = self._grown, asyncio.Event()

@@ -62,6 +62,9 @@ class Catalogue:
     def all(self) -> Sequence[ModelSpec]:
         return [route.spec for route in self._routes.values()]
 
+    def litellm_models(self) -> Sequence[str]:
+        return [route.litellm_model for route in self._routes.values()]
+
     def route(self, model_id: str) -> Route:
         """Raises ModelNotFound."""
         route = self._routes.get(model_id)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from application.errors import ModelFailure
-from application.ports import Delta, Prompt, PromptMessage
+from application.ports import Delta, Prompt, PromptMessage, Taker
 from infrastructure.language_model import litellm_library, tokens
 from infrastructure.language_model.catalogue import Catalogue, Route
 from infrastructure.language_model.failures import faults_as_failures
@@ -65,7 +65,7 @@ class LitellmGateway:
         try:
             if before is not None:
                 await before()
-            self._litellm = await asyncio.to_thread(litellm_library.load)
+            self._litellm = await asyncio.to_thread(self._load)
             await asyncio.to_thread(tokens.count_tokens, "")
             self._ready = True
         finally:
@@ -76,22 +76,30 @@ class LitellmGateway:
         if self._litellm is not None:
             await litellm_library.close(self._litellm)
 
+    def _load(self) -> Any:
+        litellm = litellm_library.load()
+        litellm_library.introduce(litellm, self._catalogue.litellm_models())
+        return litellm
+
     def count_tokens(self, text: str) -> int:
         return tokens.count_tokens(text)
 
-    async def reply(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+    async def reply(
+        self, prompt: Prompt, taker: Taker | None = None
+    ) -> AsyncGenerator[Delta, None]:
         """The answer as it arrives; the last Delta has the finish reason. Raises ModelFailure."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._reply_timeout
         candidates = [prompt.model, *self._catalogue.get(prompt.model).fallbacks]
         for model_id in candidates:
             call = _Call(self._catalogue.route(model_id), prompt)
+            at_once = _AtOnce(call, taker, self._token_timeout, end) if taker else None
             model: str | None = model_id
             outcome, cause = "left", None
             try:
                 due = min(loop.time() + self._first_token_timeout, end)
                 await self._open(call, due)
-                while (delta := await call.read(due)) is not None:
+                while (delta := await call.read(due, None if model else at_once)) is not None:
                     # Only the first one says who answers, and the last.
                     yield Delta(delta.text, delta.reasoning, model=model) if model else delta
                     model = None
@@ -119,7 +127,7 @@ class LitellmGateway:
                 if self._warming is not None:
                     await asyncio.shield(self._warming)
                 if self._litellm is None:
-                    self._litellm = await asyncio.to_thread(litellm_library.load)
+                    self._litellm = await asyncio.to_thread(self._load)
                 await call.open(self._litellm, self._reply_timeout)
 
 
@@ -136,21 +144,24 @@ class _Call:
     async def open(self, litellm: Any, timeout: float) -> None:
         self._reader = reader_of(await litellm.acompletion(**self._request(timeout)))
 
-    async def read(self, due: float) -> Delta | None:
-        """The next piece, before the loop's time `due`; None after the last."""
+    async def read(self, due: float, at_once: "_AtOnce | None") -> Delta | None:
+        """The next piece, unless `at_once` takes it, before the time `due`; None after the last."""
         assert self._reader
         try:
             with faults_as_failures():
-                async with asyncio.timeout_at(due):
-                    delta = await self._reader.read()
+                delta = await self._reader.read(due, at_once)
         except ModelFailure:
             if self._reader.finish_reason is None:
                 raise
             # The answer is whole; only its usage or a clean end did not come.
             return None
         if delta is not None:
-            self._delivered += len(delta.text.encode()) + len(delta.reasoning.encode())
+            self.count(delta)
         return delta
+
+    def count(self, delta: Delta) -> None:
+        """It is delivered."""
+        self._delivered += _size(delta.text) + _size(delta.reasoning)
 
     def conclusion(self) -> Delta:
         """How the answer ended. Raises ModelFailure where it did not, or was withheld."""
@@ -201,6 +212,31 @@ class _Call:
             "timeout": timeout,
             **{name: value for name, value in optional.items() if value is not None},
         }
+
+
+class _AtOnce:
+    """Who takes what a call delivers at the moment it arrives, and the next deadline then."""
+
+    def __init__(self, call: _Call, taker: Taker, token_timeout: float, end: float) -> None:
+        self._call = call
+        self._taker = taker
+        self._time = asyncio.get_running_loop().time
+        self._token_timeout = token_timeout
+        self._end = end
+
+    @property
+    def ready(self) -> bool:
+        return self._taker.ready
+
+    def take(self, delta: Delta) -> float:
+        self._call.count(delta)
+        self._taker.take(delta)
+        return min(self._time() + self._token_timeout, self._end)
+
+
+def _size(text: str) -> int:
+    """In bytes."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _messages(messages: Iterable[PromptMessage]) -> list[dict[str, str]]:

@@ -7,14 +7,15 @@ provider speaks OpenAI's protocol, the bytes of the response are read here, for 
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 
 from application.errors import ModelFailure
 from application.ports import Delta
+from infrastructure.language_model.bodies import Body, body_of
 from infrastructure.language_model.failures import failure_in_stream
 from infrastructure.language_model.sse import EventData, EventTooLong
 from infrastructure.language_model.surrogates import Pairs
@@ -22,8 +23,16 @@ from infrastructure.language_model.surrogates import Pairs
 FINISH_REASONS = {"stop", "length", "content_filter", "tool_calls", "function_call"}
 """What an answer may end with; any other word of a provider's stands for `stop`."""
 
-DRAIN_SECONDS = 0.1
-"""What an upstream may take to end a body after it said so."""
+
+class Offered(Protocol):
+    """Who takes what arrives at that very moment."""
+
+    @property
+    def ready(self) -> bool: ...
+
+    def take(self, delta: Delta) -> float:
+        """Only while it is ready. Returns the loop's time by which the next one must arrive."""
+        ...
 
 
 class Reader(Protocol):
@@ -34,8 +43,12 @@ class Reader(Protocol):
     usage: tuple[object, object] | None
     """Prompt and completion tokens as the provider gave them, unchecked; None if it gave none."""
 
-    async def read(self) -> Delta | None:
-        """Text or reasoning as it arrives; None at the end, also at one that came too early."""
+    async def read(self, due: float, offered: Offered | None = None) -> Delta | None:
+        """Text or reasoning as it arrives; None at the end, also at one that came too early.
+
+        What is taken by `offered` meanwhile is not returned; not every reader offers. Raises
+        TimeoutError where nothing arrives before the loop's time `due`.
+        """
         ...
 
     def rest(self) -> Delta:
@@ -52,7 +65,7 @@ def reader_of(stream: Any) -> Reader:
     source = stream.completion_stream
     # Models of OpenAI's Responses API come as another stream, which speaks another protocol.
     if stream.custom_llm_provider == "openai" and type(source).__name__ == "AsyncStream":
-        return OpenAIBytes(source.response)
+        return OpenAIBytes(body_of(source.response))
     return LitellmIteration(stream)
 
 
@@ -90,11 +103,11 @@ class _Collected:
         self._text = Pairs()
         self._reasoning = Pairs()
 
-    def delta(self, text: str, reasoning: str) -> Delta:
-        return Delta(
-            text=self._text.join(text) if text else "",
-            reasoning=self._reasoning.join(reasoning) if reasoning else "",
-        )
+    def delta(self, text: str, reasoning: str) -> Delta | None:
+        """None where nothing is left to tell of it."""
+        text = self._text.join(text) if text else ""
+        reasoning = self._reasoning.join(reasoning) if reasoning else ""
+        return Delta(text, reasoning) if text or reasoning else None
 
     def rest(self) -> Delta:
         return Delta(text=self._text.end(), reasoning=self._reasoning.end())
@@ -106,41 +119,49 @@ class _Collected:
 class OpenAIBytes(_Collected):
     """Reads the bytes of a response; what came in one write is one Delta."""
 
-    def __init__(self, response: Any) -> None:
+    def __init__(self, body: Body) -> None:
         super().__init__()
-        self._response = response
-        self._received: AsyncGenerator[bytes, None] = response.aiter_bytes()
+        self._body = body
         self._events = EventData()
         self._over = False
         self._failure: ModelFailure | None = None
 
-    async def read(self) -> Delta | None:
+    async def read(self, due: float, offered: Offered | None = None) -> Delta | None:
+        at_once = partial(self._offer, offered) if offered else None
+        while (delta := self._next()) is None and not self._over:
+            await self._body.more(due, at_once)
+        if delta is None and self._failure:
+            raise self._failure
+        return delta
+
+    def _offer(self, offered: Offered) -> float | None:
+        """Give away what has come; None where somebody must look at what is left, or at the end."""
+        due = None
+        while offered.ready:
+            if (delta := self._next()) is None:
+                return None if self._over else due
+            due = offered.take(delta)
+        return None
+
+    def _next(self) -> Delta | None:
+        """Of what has come, without waiting."""
         while not self._over:
+            received = self._body.receive_nowait()
+            if not received and not self._body.at_end:
+                return None
             try:
-                events = self._events.feed(await anext(self._received))
-            except StopAsyncIteration:
-                self._over = True
-                events = self._events.end()
+                events = self._events.feed(received) if received else self._events.end()
             except EventTooLong as error:
                 raise ModelFailure("PROVIDER_ERROR", "EventTooLong") from error
-            delta = self._take(events)
-            if delta.text or delta.reasoning:
+            self._over = not received
+            if (delta := self._take(events)) is not None:
                 return delta
-        if self._failure:
-            raise self._failure
         return None
 
     async def aclose(self) -> None:
-        if self._over and not self._failure:
-            # Only a body read to its end leaves the connection to the next call.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(DRAIN_SECONDS):
-                    async for _ in self._received:
-                        pass
-        await self._received.aclose()
-        await self._response.aclose()
+        await self._body.aclose(drain=self._over and not self._failure)
 
-    def _take(self, events: list[bytes]) -> Delta:
+    def _take(self, events: list[bytes]) -> Delta | None:
         text: list[str] = []
         reasoning: list[str] = []
         for event in events:
@@ -195,22 +216,25 @@ class LitellmIteration(_Collected):
         self._stream = stream
         self._chunks: AsyncIterator[Any] = aiter(stream)
 
-    async def read(self) -> Delta | None:
-        async for chunk in self._chunks:
-            usage = getattr(chunk, "usage", None)
-            if usage is not None and self._has_provider_usage():
-                self.usage = usage.prompt_tokens, usage.completion_tokens
-            # litellm says "stop" at the end of a stream that was cut, too.
-            if self._stream.received_finish_reason:
-                self.finish(self._stream.received_finish_reason)
-            if not chunk.choices:
-                continue
-            told = chunk.choices[0].delta
-            text = getattr(told, "content", None) or ""
-            delta = self.delta(text, getattr(told, "reasoning_content", None) or "")
-            if delta.text or delta.reasoning:
-                return delta
+    async def read(self, due: float, offered: Offered | None = None) -> Delta | None:
+        async with asyncio.timeout_at(due):
+            async for chunk in self._chunks:
+                if (delta := self._take(chunk)) is not None:
+                    return delta
         return None
+
+    def _take(self, chunk: Any) -> Delta | None:
+        usage = getattr(chunk, "usage", None)
+        if usage is not None and self._has_provider_usage():
+            self.usage = usage.prompt_tokens, usage.completion_tokens
+        # litellm says "stop" at the end of a stream that was cut, too.
+        if self._stream.received_finish_reason:
+            self.finish(self._stream.received_finish_reason)
+        if not chunk.choices:
+            return None
+        told = chunk.choices[0].delta
+        text = getattr(told, "content", None) or ""
+        return self.delta(text, getattr(told, "reasoning_content", None) or "")
 
     async def aclose(self) -> None:
         """Closes what each kind of provider keeps open; litellm's own close misses some."""

@@ -19,6 +19,9 @@ class EventData:
 
     def feed(self, received: bytes) -> list[bytes]:
         """The data of each event that has ended. Raises EventTooLong."""
+        if not self._rest and not self._data and (data := _only_event(received)) is not None:
+            self._begun = True
+            return [data]
         buffer = self._rest + received
         if not self._begun and len(buffer) >= 3:
             self._begun = True
@@ -51,3 +54,11 @@ class EventData:
                 self._data.clear()
                 self._size = 0
         return events
+
+
+def _only_event(received: bytes) -> bytes | None:
+    """The data where it is one event of one line, as it is when tokens come one by one."""
+    if not (received.startswith(b"data: ") and received.endswith(b"\n\n")):
+        return None
+    data = received[6:-2]
+    return None if b"\n" in data or b"\r" in data else data

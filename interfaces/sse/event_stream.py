@@ -7,6 +7,7 @@ from contextlib import aclosing
 from litestar.types import Receive, Scope, Send
 
 from interfaces.sse.frames import KEEPALIVE
+from interfaces.sse.outlet import Outlet
 
 KEEPALIVE_AFTER = 15.0
 SHORTEST_WAIT = 0.01
@@ -26,7 +27,8 @@ class EventStream:
 
     Each frame is one write, and waits for a client that reads slowly: when to give one up is the
     server's business. A client that goes away ends the generator, nothing else. `failed` makes the
-    last frame where the generator raises, so that no stream ends without a word.
+    last frame where the generator raises, so that no stream ends without a word. What writes to
+    `outlet` at once does so only while the generator is waited for.
     """
 
     def __init__(
@@ -35,22 +37,24 @@ class EventStream:
         headers: Sequence[Header] = (),
         status: int = 200,
         failed: Callable[[Exception], bytes] | None = None,
+        outlet: Outlet | None = None,
     ) -> None:
         self._frames = frames
         self._failed = failed
         self._headers = [*STREAM_HEADERS, *headers]
         self._status = status
-        self._written = 0.0
-        self._writing = False
+        self._outlet = outlet or Outlet()
+        self._sending = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send(
             {"type": "http.response.start", "status": self._status, "headers": self._headers}
         )
-        pump = asyncio.create_task(self._pump(send))
+        self._outlet.open(scope, send)
+        pump = asyncio.create_task(self._pump())
         gone = asyncio.create_task(_gone(receive))
         try:
-            await self._attend({pump, gone}, send)
+            await self._attend({pump, gone})
         finally:
             for task in (pump, gone):
                 task.cancel()
@@ -58,41 +62,31 @@ class EventStream:
         if not pump.cancelled():
             pump.result()
 
-    async def _pump(self, send: Send) -> None:
-        loop = asyncio.get_running_loop()
-        self._written = loop.time()
+    async def _pump(self) -> None:
         try:
             async with aclosing(self._frames) as frames:
                 async for frame in frames:
-                    self._writing = True
-                    self._written = loop.time()
-                    await send({"type": "http.response.body", "body": frame, "more_body": True})
-                    self._writing = False
+                    self._sending = True
+                    await self._outlet.send(frame)
+                    self._sending = False
         except Exception as error:  # the edge: reported, and told to the client
-            if self._failed is None or self._writing:
+            if self._failed is None or self._sending:
                 raise
-            last = self._failed(error)
-            await send({"type": "http.response.body", "body": last, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._outlet.send(self._failed(error))
+        await self._outlet.send(b"", last=True)
 
-    async def _attend(self, tasks: set["asyncio.Task[None]"], send: Send) -> None:
+    async def _attend(self, tasks: set["asyncio.Task[None]"]) -> None:
         """Until one of the tasks ends: break silences."""
-        loop = asyncio.get_running_loop()
-        self._written = loop.time()
+        outlet, time = self._outlet, asyncio.get_running_loop().time
         while True:
-            due = self._written + KEEPALIVE_AFTER
+            due = outlet.written_at + KEEPALIVE_AFTER
             done, _ = await asyncio.wait(
-                tasks,
-                timeout=max(due - loop.time(), SHORTEST_WAIT),
-                return_when=asyncio.FIRST_COMPLETED,
+                tasks, timeout=max(due - time(), SHORTEST_WAIT), return_when=asyncio.FIRST_COMPLETED
             )
             if done:
                 return
-            if loop.time() - self._written < KEEPALIVE_AFTER:
-                continue
-            self._written = loop.time()
-            if not self._writing:
-                await send({"type": "http.response.body", "body": KEEPALIVE, "more_body": True})
+            if time() - outlet.written_at >= KEEPALIVE_AFTER and not self._sending:
+                await outlet.send(KEEPALIVE)
 
 
 async def _gone(receive: Receive) -> None:

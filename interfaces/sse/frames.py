@@ -1,6 +1,6 @@
 """The bytes of a stream's events: LF line ends, one line of JSON, at most 8 KB but for the end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -10,6 +10,8 @@ RETRY = b"retry: 3000\n\n"
 PIECE = 7_000
 """Bytes of text in one delta: with id, name and message id it stays under 8 KB."""
 ENCODED_PIECE = 7_600
+SHORT = ENCODED_PIECE // 6
+"""Bytes of text that fit into one delta whatever they are: JSON makes none more than six of one."""
 
 _encode = msgspec.json.encode
 
@@ -41,15 +43,27 @@ class DeltaFrames:
     def _middle(event: str, message_id: str) -> bytes:
         return f'\nevent: {event}\ndata: {{"message_id":"{message_id}","delta":'.encode()
 
-    def text(self, text: bytearray, start: int, reasoning_offset: int) -> Iterator[bytes]:
+    def text(self, text: bytearray, start: int, reasoning_offset: int) -> Iterable[bytes]:
         """The events for `text[start:]`."""
-        for end, encoded in _pieces(text, start):
-            yield b"%b%d.%d%b%b}\n\n" % (self._id, end, reasoning_offset, self._text, encoded)
+        if (encoded := _only_piece(text, start)) is not None:
+            return (self._text_event(len(text), reasoning_offset, encoded),)
+        pieces = _pieces(text, start)
+        return (self._text_event(end, reasoning_offset, encoded) for end, encoded in pieces)
 
-    def reasoning(self, reasoning: bytearray, start: int, text_offset: int) -> Iterator[bytes]:
+    def reasoning(self, reasoning: bytearray, start: int, text_offset: int) -> Iterable[bytes]:
         """The events for `reasoning[start:]`."""
         for end, encoded in _pieces(reasoning, start):
             yield b"%b%d.%d%b%b}\n\n" % (self._id, text_offset, end, self._reasoning, encoded)
+
+    def _text_event(self, end: int, reasoning_offset: int, encoded: bytes) -> bytes:
+        return b"%b%d.%d%b%b}\n\n" % (self._id, end, reasoning_offset, self._text, encoded)
+
+
+def _only_piece(text: bytearray, start: int) -> bytes | None:
+    """`text[start:]` as a JSON string, where it is so short that it is one piece for sure."""
+    if 0 < len(text) - start <= SHORT and on_border(text, start):
+        return _encode(text[start:].decode())
+    return None
 
 
 def _pieces(text: bytearray, start: int) -> Iterator[tuple[int, bytes]]:

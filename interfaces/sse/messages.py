@@ -22,6 +22,7 @@ from interfaces.sse.attach import Attaching, Wanted
 from interfaces.sse.event_stream import EventStream, Header
 from interfaces.sse.frames import event_without_id
 from interfaces.sse.operations import ATTACH, PROBE, REGENERATE, SEND, STOP
+from interfaces.sse.outlet import Outlet
 from interfaces.sse.probe import probe_response
 from interfaces.sse.refusals import (
     COOKIE,
@@ -127,10 +128,12 @@ class MessageRoutes:
 
     def _stream(self, beginning: Beginning, place: Place | None, address: str) -> ASGIApp:
         self._tracer.concerns(reply_id=beginning.reply_id)
+        outlet = Outlet()
         stream = EventStream(
-            self._streams.frames(beginning, place),
+            self._streams.frames(beginning, place, outlet),
             self._headers(beginning.reply_id, beginning.chat_id),
             failed=self._failed,
+            outlet=outlet,
         )
 
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,8 +1,9 @@
 """The events of one reply, from any place in it on, during the reply and after it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, nullcontext
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,8 @@ from interfaces.sse.events import (
     ReplyCompleted,
     ReplyError,
 )
-from interfaces.sse.frames import RETRY, DeltaFrames, frame
+from interfaces.sse.frames import PIECE, RETRY, DeltaFrames, frame
+from interfaces.sse.outlet import Outlet
 from interfaces.sse.stream_token import Place, StreamTokens
 
 RETRY_DELAY = 0.25
@@ -53,6 +55,51 @@ class Beginning(msgspec.Struct, frozen=True):
             model=started.model,
             payer=started.payer,
         )
+
+
+class Told:
+    """How much of a reply one client has been told: offsets in bytes, `text` and `reasoning`."""
+
+    def __init__(self, deltas: DeltaFrames, text: int, reasoning: int) -> None:
+        self._deltas = deltas
+        self.text = text
+        self.reasoning = reasoning
+
+    def is_behind(self, live: FollowedReply) -> bool:
+        return len(live.text) > self.text or len(live.reasoning) > self.reasoning
+
+    def at_once(self, live: FollowedReply, outlet: Outlet) -> bool:
+        """Tell the news where nothing has to be waited for; else False, and nothing is told."""
+        grown = len(live.text) - self.text + len(live.reasoning) - self.reasoning
+        if not outlet.ready or grown > PIECE:
+            return False
+        while self.is_behind(live):
+            for event in self.news(live):
+                outlet.write(event)
+        return True
+
+    def news(self, live: FollowedReply) -> Iterable[bytes]:
+        """What has come since, from then on counted as told."""
+        news: Iterable[bytes] = ()
+        if len(live.reasoning) > self.reasoning:
+            news = self._deltas.reasoning(live.reasoning, self.reasoning, self.text)
+            self.reasoning = len(live.reasoning)
+        elif len(live.text) > self.text:
+            news = self._deltas.text(live.text, self.text, self.reasoning)
+            self.text = len(live.text)
+        return news
+
+    def rest(self, view: ReplyView, *, with_reasoning: bool) -> Iterable[bytes]:
+        """What the log has beyond that.
+
+        Reasoning is for those only who were there while it went on.
+        """
+        if with_reasoning:
+            thought = bytearray((view.reasoning or "").encode())
+            yield from self._deltas.reasoning(thought, self.reasoning, self.text)
+            self.reasoning = max(self.reasoning, len(thought))
+        content = bytearray(view.message.content.encode())
+        yield from self._deltas.text(content, self.text, self.reasoning)
 
 
 class ReplyStreams:
@@ -88,9 +135,12 @@ class ReplyStreams:
         )
 
     async def frames(
-        self, beginning: Beginning, place: Place | None
+        self, beginning: Beginning, place: Place | None, outlet: Outlet
     ) -> AsyncGenerator[bytes, None]:
-        """Everything after `place`, or everything. Follows a reply while it grows, on any node."""
+        """Everything after `place`, or everything. Follows a reply while it grows, on any node.
+
+        What its frames wait for is written to `outlet` at the moment it comes, if that is ready.
+        """
         # Held on to from here: once it has ended, it cannot be found any more.
         own = self._live.find(beginning.reply_id)
         payer = await self._principals.name_of(beginning.payer)
@@ -102,53 +152,34 @@ class ReplyStreams:
         position = 0
         if phase not in ("t", "u"):
             deltas = DeltaFrames(token, str(beginning.message_id))
-            offsets = (place.text, place.reasoning) if place else (0, 0)
-            saying = self._until_end(beginning.reply_id, own, deltas, *offsets)
-            async with aclosing(saying) as said:
-                async for delta_or_end in said:
-                    if isinstance(delta_or_end, Ending):
-                        position = delta_or_end.position
-                        yield self._terminal(token, beginning, delta_or_end)
-                    else:
-                        yield delta_or_end
+            told = Told(deltas, *((place.text, place.reasoning) if place else (0, 0)))
+            view = None if own else await self._if_over(beginning.reply_id)
+            ending = None
+            if view is None:
+                async with (
+                    nullcontext(own) if own else self._live.follow(beginning.reply_id) as live
+                ):
+                    at_once = partial(told.at_once, live, outlet)
+                    while not live.ended or told.is_behind(live):
+                        for event in told.news(live):
+                            yield event
+                        await live.beyond(told.text, told.reasoning, at_once)
+                    ending = live.ending
+            if ending is None:
+                # It ended before we looked, or elsewhere, or this node lost it: so the log knows.
+                missed = view is None
+                view = view or await self._ended(beginning.reply_id)
+                for event in told.rest(view, with_reasoning=missed):
+                    yield event
+                ending = _ending_of(view)
+            position = ending.position
+            yield self._terminal(token, beginning, ending)
         if phase != "u" and payer is not None:
             try:
                 usage = await self._views.usage(payer, position)
             except ViewsBehind:
                 return  # a client that comes back with the terminal event's id gets it then
             yield frame(f"{token}.u", "usage_info", usage)
-
-    async def _until_end(
-        self,
-        reply_id: UUID,
-        own: FollowedReply | None,
-        deltas: DeltaFrames,
-        text: int,
-        reasoning: int,
-    ) -> AsyncGenerator[bytes | Ending, None]:
-        """The deltas from these offsets on, while the reply grows and after it, and its end."""
-        view = None if own else await self._if_over(reply_id)
-        ending = None
-        if view is None:
-            async with nullcontext(own) if own else self._live.follow(reply_id) as live:
-                async for delta in _follow(live, deltas, text, reasoning):
-                    yield delta
-                text, reasoning = max(text, len(live.text)), max(reasoning, len(live.reasoning))
-                ending = live.ending
-        if ending is None:
-            # It ended before we looked, or elsewhere, or this node lost it: the log has the end.
-            missed = view is None
-            view = view or await self._ended(reply_id)
-            if missed:  # reasoning is told to those only who were there while it went on
-                thought = bytearray((view.reasoning or "").encode())
-                for delta in deltas.reasoning(thought, reasoning, text):
-                    yield delta
-                reasoning = max(reasoning, len(thought))
-            content = bytearray(view.message.content.encode())
-            for delta in deltas.text(content, text, reasoning):
-                yield delta
-            ending = _ending_of(view)
-        yield ending
 
     async def _if_over(self, reply_id: UUID) -> ReplyView | None:
         """The reply if it is known to have ended, so that nobody has to be asked for its text."""
@@ -213,27 +244,6 @@ class ReplyStreams:
             versions=message.versions,
         )
         return frame(f"{token}.t", "assistant_regenerated", regenerated)
-
-
-async def _follow(
-    live: FollowedReply, deltas: DeltaFrames, text: int, reasoning: int
-) -> AsyncIterator[bytes]:
-    """The deltas of a live reply, as they come, until its end."""
-    while True:
-        if len(live.reasoning) > reasoning:
-            size = len(live.reasoning)
-            for piece in deltas.reasoning(live.reasoning, reasoning, text):
-                yield piece
-            reasoning = size
-        elif len(live.text) > text:
-            size = len(live.text)
-            for piece in deltas.text(live.text, text, reasoning):
-                yield piece
-            text = size
-        elif live.ended:
-            return
-        else:
-            await live.beyond(text, reasoning)
 
 
 def _ending_of(view: ReplyView) -> Ending:

@@ -10,6 +10,7 @@ import pytest
 
 from application.ports import Delta
 from infrastructure.language_model import litellm_library
+from infrastructure.language_model.bodies import AiohttpBody, Body, body_of
 from infrastructure.language_model.readers import LitellmIteration, OpenAIBytes, Reader, reader_of
 from tests.language_model.asking import KINDS
 from tests.upstream import Upstream
@@ -24,6 +25,17 @@ def test_openai_is_read_in_bytes_and_others_by_litellm(upstream: Upstream) -> No
         return [type(reader) for reader in readers]
 
     assert asyncio.run(kinds()) == [OpenAIBytes] + [LitellmIteration] * (len(KINDS) - 1)
+
+
+def test_what_litellm_sends_by_aiohttp_is_read_from_its_socket(upstream: Upstream) -> None:
+    async def body() -> type[Body]:
+        stream = await _stream(upstream, "openai/echo")
+        opened = body_of(stream.completion_stream.response)
+        await opened.aclose(drain=False)
+        await _close_connections()
+        return type(opened)
+
+    assert asyncio.run(body()) is AiohttpBody
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -100,7 +112,8 @@ def test_both_readers_say_the_same(upstream: Upstream, name: str) -> None:
 async def _read(upstream: Upstream, model: str, read_by: Callable[[Any], Reader]) -> Read:
     reader = await _open(upstream, f"openai/{model}", read_by)
     deltas: list[Delta] = []
-    while (delta := await reader.read()) is not None:
+    due = asyncio.get_running_loop().time() + 30
+    while (delta := await reader.read(due)) is not None:
         deltas.append(delta)
     deltas.append(reader.rest())
     await reader.aclose()
@@ -113,9 +126,13 @@ async def _read(upstream: Upstream, model: str, read_by: Callable[[Any], Reader]
 
 
 async def _open(upstream: Upstream, model: str, read_by: Callable[[Any], Reader]) -> Reader:
+    return read_by(await _stream(upstream, model))
+
+
+async def _stream(upstream: Upstream, model: str) -> Any:
     base = upstream.url if model.startswith("anthropic/") else upstream.api_base
     litellm = await asyncio.to_thread(litellm_library.load)
-    stream = await litellm.acompletion(
+    return await litellm.acompletion(
         model=model,
         api_base=base,
         api_key="none",
@@ -123,7 +140,6 @@ async def _open(upstream: Upstream, model: str, read_by: Callable[[Any], Reader]
         stream=True,
         stream_options={"include_usage": True},
     )
-    return read_by(stream)
 
 
 async def _close_connections() -> None:

@@ -4,7 +4,10 @@ import asyncio
 from datetime import UTC, datetime
 from uuid import uuid4
 
+import pytest
+
 from application.live_replies import StartedReply
+from infrastructure.live_replies.growing_text import GrowingText
 from infrastructure.live_replies.memory import MemoryLiveReplies, MemoryLiveReply
 
 STARTED = StartedReply(
@@ -74,3 +77,51 @@ def test_a_closed_reply_is_found_no_more() -> None:
     assert replies.find(STARTED.reply_id) is not None
     replies.close(STARTED.reply_id)
     assert replies.find(STARTED.reply_id) is None
+
+
+def test_who_deals_with_it_at_once_is_not_woken_until_it_ends_or_is_too_much() -> None:
+    async def run() -> None:
+        reply = GrowingText()
+        seen: list[bytes] = []
+
+        def at_once() -> bool:
+            seen.append(bytes(reply.text))
+            return len(reply.text) < 3
+
+        waiting = asyncio.create_task(reply.beyond(0, 0, at_once))
+        await asyncio.sleep(0)
+        reply.grow(b"a", b"")
+        assert seen == [b"a"], "within the very call"
+        reply.grow(b"b", b"")
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        reply.grow(b"c", b"")
+        await asyncio.wait_for(waiting, 1)
+        reply.grow(b"d", b"")
+        assert seen == [b"a", b"ab", b"abc"], "it waits no more"
+
+        at_end = asyncio.create_task(reply.beyond(4, 0, at_once))
+        await asyncio.sleep(0)
+        reply.end(None)
+        await asyncio.wait_for(at_end, 1)
+        assert len(seen) == 3
+
+    asyncio.run(run())
+
+
+def test_a_follower_that_fails_at_once_fails_alone() -> None:
+    async def run() -> None:
+        reply = GrowingText()
+
+        def broken() -> bool:
+            raise ValueError("mine")
+
+        failing = asyncio.create_task(reply.beyond(0, 0, broken))
+        other = asyncio.create_task(reply.beyond(0, 0))
+        await asyncio.sleep(0)
+        reply.grow(b"a", b"")
+        await asyncio.wait_for(other, 1)
+        with pytest.raises(ValueError, match="mine"):
+            await asyncio.wait_for(failing, 1)
+
+    asyncio.run(run())

@@ -11,6 +11,7 @@ from uuid import UUID
 from application.ports import Append
 from infrastructure.projections.shelf import generations_of
 from infrastructure.projections.views import SqlViews
+from interfaces.sse.outlet import Outlet
 from interfaces.sse.reply_stream import ReplyStreams
 from interfaces.sse.stream_token import Place, StreamTokens
 from tests.engines import Valkey
@@ -50,7 +51,7 @@ class Stream:
     async def _read(self, streams: ReplyStreams, reply_id: UUID, place: Place | None) -> None:
         beginning = await streams.beginning(reply_id)
         assert beginning is not None
-        async with aclosing(streams.frames(beginning, place)) as frames:
+        async with aclosing(streams.frames(beginning, place, Outlet())) as frames:
             async for frame in frames:
                 lines = dict(line.split(": ", 1) for line in frame.decode().strip().split("\n"))
                 if "event" in lines:
@@ -176,7 +177,7 @@ def test_a_stream_that_is_closed_stops_following(tmp_path: Path, valkey: Valkey)
             reply.live.append("x", "")
             beginning = await elsewhere.beginning(reply.id)
             assert beginning is not None
-            async with aclosing(elsewhere.frames(beginning, None)) as frames:
+            async with aclosing(elsewhere.frames(beginning, None, Outlet())) as frames:
                 async for frame in frames:
                     if b"assistant_delta" in frame:
                         break

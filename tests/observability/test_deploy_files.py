@@ -10,7 +10,9 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from prometheus_client.metrics import MetricWrapperBase
 
+from infrastructure.figures import buckets_of
 from infrastructure.metrics import Metrics
+from infrastructure.quick_histogram import QuickHistogram
 from tests.docs.pages import DOCS, ROOT
 from tests.docs.test_links import anchors
 from tests.service import Service
@@ -30,7 +32,8 @@ UNREADY = {"dabir_unready": {"reason"}}
 
 def ours() -> dict[str, Any]:
     """Each figure by its name, without `_total`."""
-    found = [each for each in vars(Metrics()).values() if isinstance(each, MetricWrapperBase)]
+    kinds = MetricWrapperBase | QuickHistogram
+    found = [each for each in vars(Metrics()).values() if isinstance(each, kinds)]
     return {each._name: each for each in found}
 
 
@@ -54,7 +57,9 @@ def exposed(service: Service) -> dict[str, set[str]]:
     """The names on the page of a real server, each with the labels that it may have."""
     page = httpx.get(f"{service.url}/metrics").text
     declared = dict(re.findall(r"^# TYPE (\S+) (\S+)", page, re.MULTILINE))
-    labels = {name: set(each._labelnames) for name, each in ours().items()} | UNREADY
+    labels = {
+        name: set(getattr(each, "_labelnames", ())) for name, each in ours().items()
+    } | UNREADY
     found: dict[str, set[str]] = {}
     for name, kind in declared.items():
         own = labels.get(name.removesuffix("_total"), set())
@@ -110,7 +115,7 @@ def test_thresholds_of_histograms_lie_within_their_buckets() -> None:
         for name, limit in re.findall(
             r"histogram_quantile\(.*?rate\((\w+)_bucket\[\w+\]\)\)\) > ([\d.]+)", rule["expr"]
         ):
-            bounds = [bound for bound in figures[name]._upper_bounds if bound != float("inf")]
+            bounds = buckets_of(figures[name]).bounds[:-1]
             assert bounds[0] < float(limit) < bounds[-1], rule["alert"]
             checked += 1
     assert checked >= 8

@@ -31,6 +31,7 @@ from application.ports import (
     ModelSpec,
     Prompt,
     ProviderUsage,
+    Taker,
 )
 from application.prompts import Prompts
 from application.replies import Replies
@@ -109,7 +110,9 @@ class ScriptedModel:
     def __init__(self) -> None:
         self.release = asyncio.Event()
 
-    async def reply(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+    async def reply(
+        self, prompt: Prompt, taker: Taker | None = None
+    ) -> AsyncGenerator[Delta, None]:
         last = prompt.messages[-1].content
         if last == "fail":
             raise ModelFailure("PROVIDER_ERROR", "Scripted")

@@ -1,0 +1,88 @@
+"""What is written at once arrives so, and waits where the client does not read."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+
+from infrastructure.client_connections import Deadlines, patient_http
+from interfaces.sse.outlet import Outlet
+
+Answer = Callable[[Outlet], Awaitable[None]]
+GET = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+
+
+@asynccontextmanager
+async def serving(answer: Answer) -> AsyncIterator[tuple[str, int]]:
+    """A server of ours; each request is answered by what `answer` does with its outlet."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        outlet = Outlet()
+        assert not outlet.ready
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        outlet.open(scope, send)
+        await answer(outlet)
+        await outlet.send(b"", last=True)
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        app, http=patient_http(Deadlines(10, 10)), lifespan="off", log_config=None
+    )
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve([listening]))
+    try:
+        yield listening.getsockname()
+    finally:
+        server.should_exit = True
+        await running
+
+
+def test_what_is_written_at_once_stands_between_what_is_sent() -> None:
+    async def answer(outlet: Outlet) -> None:
+        await outlet.send(b"one ")
+        assert outlet.ready
+        outlet.write("zwei — ".encode())
+        outlet.write(b"x" * 300)
+        await outlet.send(b" end")
+
+    async def run() -> bytes:
+        async with serving(answer) as address:
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(GET)
+            received = await reader.read()
+            writer.close()
+            return received
+
+    body = asyncio.run(run()).partition(b"\r\n\r\n")[2]
+    chunks = [b"one ", "zwei — ".encode(), b"x" * 300, b" end", b""]
+    assert body == b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
+
+
+def test_it_is_not_ready_for_a_client_that_does_not_read() -> None:
+    piece = b"x" * 65_536
+
+    async def run() -> tuple[int, int]:
+        written = asyncio.get_running_loop().create_future()
+
+        async def answer(outlet: Outlet) -> None:
+            count = 0
+            while outlet.ready:
+                outlet.write(piece)
+                count += 1
+            written.set_result(count)
+            await outlet.send(b"waited for")
+            assert outlet.ready
+
+        async with serving(answer) as address:
+            reader, writer = await asyncio.open_connection(*address, limit=1024)
+            writer.write(GET)
+            count = await asyncio.wait_for(written, 10)
+            received = await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+            return count, received.count(b"x") // len(piece)
+
+    written, received = asyncio.run(run())
+    assert written == received > 0
