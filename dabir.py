@@ -4,6 +4,7 @@ What is heavy is imported where it is needed, so that operator's commands start 
 """
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -25,13 +26,18 @@ if TYPE_CHECKING:
 
 LAG_ALLOWED = 1000
 """Events that the views may be behind the log before the node calls itself unready."""
+COLLECT_AFTER = 50_000
+"""New objects until Python looks for garbage among them; 700 would be a third of a start."""
 SOCKETS_TOLD_WITHIN = 0.4
 SOCKETS_CLOSE_WITHIN = 0.3
 """Seconds for the last pushes, and for closing the sockets after them."""
 
 
 def main() -> None:
-    sys.exit(run(build_app(serve, mint, operator_commands()), outside_cause=outside_cause))
+    gc.set_threshold(COLLECT_AFTER)
+    code = run(build_app(serve, mint, operator_commands()), outside_cause=outside_cause)
+    gc.freeze()  # what is loaded need not be looked through at the end
+    sys.exit(code)
 
 
 def outside_cause(error: Exception) -> str | None:
@@ -90,7 +96,15 @@ async def _serve(settings: "Settings", worker: "Worker | None" = None) -> None:
     if worker is not None:
         # Until the server heeds it: there is nothing to drain.
         asyncio.get_running_loop().add_reader(worker.line, _leave)
+    gc.disable()  # until the port is open
     models = models_of(settings)  # first, as what is wrong with them is better known at once
+
+    from infrastructure.late_imports import imported_late
+
+    # What socketio's clients speak with, and what writes `/schema/openapi.yaml`.
+    with imported_late("aiohttp", "requests", "websocket", "yaml"):
+        import litestar  # noqa: F401
+        import socketio  # noqa: F401
 
     from infrastructure.client_connections import Deadlines
     from infrastructure.server import open_port, server_for
@@ -124,6 +138,9 @@ class Node:
 
     def begin(self) -> None:
         """Start what runs beside the requests, now that the port is open."""
+        # What is loaded stays: else each whole collection would hold up all streams for longer.
+        gc.freeze()
+        gc.enable()
         self._tasks = [
             asyncio.create_task(self._run(name, run)) for name, run in self.beside.items()
         ]
@@ -154,8 +171,6 @@ async def compose(
     closing: AsyncExitStack,
 ) -> Node:
     """Every part in the order in which they need each other; `closing` ends them in reverse."""
-    from litestar import Litestar
-
     from application.accounts import Accounts
     from application.chat_commands import ChatCommands
     from application.checkpoints import Checkpoints, Pace
@@ -197,6 +212,7 @@ async def compose(
     from infrastructure.tracing import tracer_of
     from interfaces.http.admin_console import ConsoleParts, console_router
     from interfaces.http.answers import Answers
+    from interfaces.http.bare_litestar import BareLitestar
     from interfaces.http.caller import Callers, tell_minted_id
     from interfaces.http.cors import CrossOrigin
     from interfaces.http.encoded_paths import EncodedPaths
@@ -470,7 +486,7 @@ async def compose(
             builds=builds,
         )
     )
-    app = Litestar(
+    app = BareLitestar(
         [sockets.mount, messages, console, *others],
         exception_handlers=problem_handlers(incidents),
         before_send=[tell_minted_id],

@@ -53,7 +53,7 @@ lock *args:
 [private]
 _install which:
     test -x {{python}} || uv venv --quiet --python '>=3.11' .venv
-    uv pip install --quiet --python {{python}} --require-hashes -r requirements/{{which}}.txt
+    uv pip install --quiet --compile-bytecode --python {{python}} --require-hashes -r requirements/{{which}}.txt
     test -x .venv/bin/dabir || uv pip install --quiet --python {{python}} --no-deps --no-build-isolation -e .
 
 [private]

@@ -243,6 +243,10 @@ class EventStore(Protocol):
         """Events of all streams in order, from position `after` + 1."""
         ...
 
+    async def read_on(self, after: int, limit: int) -> list[Recorded]:
+        """The same for who follows the log: maybe fewer, none only where there are none."""
+        ...
+
     async def wait(self, after: int, timeout: float) -> int:
         """The head, as soon as it is beyond `after`, or after `timeout` seconds."""
         ...

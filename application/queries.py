@@ -254,6 +254,9 @@ class Views(Protocol):
         """How far the views are."""
         ...
 
-    async def wait(self, position: int, timeout: float) -> None:
-        """Until the views hold `position`. Raises ViewsBehind."""
+    async def wait(self, position: int, timeout: float, *, patient: bool = False) -> None:
+        """Until the views hold `position`, or a moment later for who is `patient`.
+
+        Raises ViewsBehind.
+        """
         ...

@@ -3,7 +3,7 @@
     python -m benchmarks.live_text [--replies 100 1000] [--batches 50] [--bytes 40]
 
 All replies grow between two batches, and all are followed elsewhere: the worst there is. A batch
-is what the owner's node sends at once; `a message` is what it costs the node that listens.
+is what the owner's node sends at once; a message is what it costs the node that listens.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import uvloop
 
 from application.live_replies import StartedReply
 from application.ports import Lease
+from benchmarks.results import KEEP, Result, Row, report
 from infrastructure.live_replies.answering import Answering
 from infrastructure.live_replies.channels import ValkeyChannels
 from infrastructure.live_replies.elsewhere import RemoteReply
@@ -42,6 +43,7 @@ class Told:
 
 
 def main(counts: list[int], batches: int, size: int) -> None:
+    rows: list[Row] = []
     with own_valkey_server() as valkey:
         for count in counts:
             ids = [uuid4() for _ in range(count)]
@@ -54,11 +56,23 @@ def main(counts: list[int], batches: int, size: int) -> None:
             cpu, wall = uvloop.run(_answer(valkey.url, ids, batches, size))
             heard = said.get() / (count * batches)
             following.join()
-            print(
-                f"{count:5} replies growing by {size} bytes: a batch {cpu * 1e3:6.2f} ms of CPU "
-                f"({cpu / count * 1e6:4.1f} µs a reply), {wall * 1e3:6.2f} ms in all; "
-                f"a message {heard * 1e6:5.1f} µs of CPU"
+            rows.append(
+                {
+                    "replies": count,
+                    "CPU a batch, ms": cpu * 1e3,
+                    "CPU a reply, µs": cpu / count * 1e6,
+                    "a batch in all, ms": wall * 1e3,
+                    "CPU a message heard, µs": heard * 1e6,
+                }
             )
+    report(
+        Result(
+            name="live_text",
+            title="Replies followed from another node, through Valkey",
+            how=f"{batches} batches, each reply grows by {size} bytes between two",
+            rows=rows,
+        )
+    )
 
 
 async def _answer(url: str, ids: list[UUID], batches: int, size: int) -> tuple[float, float]:
@@ -130,5 +144,6 @@ if __name__ == "__main__":
     parser.add_argument("--replies", type=int, nargs="+", default=[100, 1000])
     parser.add_argument("--batches", type=int, default=50)
     parser.add_argument("--bytes", type=int, default=40)
+    parser.add_argument(KEEP, action="store_true", help="keep the figures for the document")
     given = parser.parse_args()
     main(given.replies, given.batches, given.bytes)

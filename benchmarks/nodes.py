@@ -18,6 +18,7 @@ from pathlib import Path
 import aiohttp
 
 from benchmarks.log_lock import DURABLE
+from benchmarks.results import KEEP, Result, Row, report
 from tests.engines import own_valkey_server, postgres_server
 from tests.many_nodes.nodes import serving
 from tests.service import Service, bearer
@@ -67,7 +68,7 @@ def postgres_pids() -> list[int]:
     return [int(pid) for pid in found.stdout.split()]
 
 
-def measure(nodes: list[Service], what: str, seconds: float) -> None:
+def measure(nodes: list[Service], what: str, seconds: float) -> Row:
     asyncio.run(load(nodes, WORK[what], 1.0))
     pids = [node.pid for node in nodes]
     before, database_before = cpu_of(pids), cpu_of(postgres_pids())
@@ -75,16 +76,21 @@ def measure(nodes: list[Service], what: str, seconds: float) -> None:
     units = turns * (TOKENS if what == "tokens" else 1)
     on_nodes = (cpu_of(pids) - before) / units
     in_database = (cpu_of(postgres_pids()) - database_before) / units
-    print(
-        f"{len(nodes)} nodes {units / seconds:8.0f} {what}/s; CPU of one: {on_nodes * 1e6:6.0f} µs"
-        f" on the node, {in_database * 1e6:6.0f} µs in the database"
-    )
+    return {
+        "nodes": len(nodes),
+        "what": what,
+        "a second": units / seconds,
+        "CPU of one on the node, µs": on_nodes * 1e6,
+        "CPU of one in the database, µs": in_database * 1e6,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument(KEEP, action="store_true", help="keep the figures for the document")
     given = parser.parse_args()
+    rows: list[Row] = []
     upstream = subprocess.Popen(
         [sys.executable, "-m", "tests.upstream"], stdout=subprocess.PIPE, text=True
     )
@@ -100,11 +106,18 @@ def main() -> None:
                 with tempfile.TemporaryDirectory() as folder:
                     arguments = (Path(folder), api_base, count, postgres.create(), valkey.url)
                     with serving(*arguments, {**free, "DABIR_LEASE": "15s"}) as nodes:
-                        for what in WORK:
-                            measure(nodes, what, given.seconds)
+                        rows += [measure(nodes, what, given.seconds) for what in WORK]
     finally:
         upstream.terminate()
         upstream.wait()
+    report(
+        Result(
+            name="nodes",
+            title="Turns and tokens with 1, 2 and 3 nodes",
+            how=f"{CLIENTS} clients for {given.seconds:g} s each, one PostgreSQL, one Valkey",
+            rows=rows,
+        )
+    )
 
 
 if __name__ == "__main__":

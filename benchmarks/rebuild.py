@@ -1,13 +1,13 @@
 """How fast the views are built from a log, beside the `eventsourcing` library's own way.
 
-    python -m benchmarks.rebuild [--events 10000 100000 1000000] [--logs FOLDER] [--json]
+    python -m benchmarks.rebuild [--events 100000 300000] [--logs FOLDER] [--rounds 2]
 
 The logs are `benchmarks.big_log`'s, kept in FOLDER for another time. A rebuild is the operator's:
 all views, the search index, catching up, and the old generation gone; with the imports of both of
 its processes. The library reads the same events from its own SQLite recorder through its own
-transcoder, section by section with its tracking; the rows are written by the live views' code. It
-gets the first LIBRARY_EVENTS at most. Every measurement is a process of its own; memory is the most
-that any of its processes held.
+transcoder, section by section with its tracking; the rows are written by the live views' code,
+which flatters it. It gets the first LIBRARY_EVENTS at most. Every measurement is a process of its
+own; memory is the most that any of its processes held.
 """
 
 import argparse
@@ -18,27 +18,21 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from eventsourcing.persistence import (
-    DatetimeAsISO,
-    JSONTranscoder,
-    Mapper,
-    Notification,
-    Tracking,
-    Transcoding,
-    UUIDAsHex,
-)
+from eventsourcing.persistence import Mapper, Notification, Tracking
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore, SQLiteTrackingRecorder
 from sqlalchemy import URL
 
 from application.ports import Meta, Recorded
 from benchmarks import big_log
-from domain.chat import MessageUsage, Parameters
-from domain.usage import Consumption, Price, Quote
+from benchmarks.library import a_mapper
+from benchmarks.results import KEEP, Chart, Result, Row, in_turn, median_ratio, report
 from infrastructure.data_folder import LOG_FILE
 from infrastructure.database import sync_reader_engine, sync_writer_engine
 from infrastructure.event_store.codec import codec
@@ -48,13 +42,15 @@ from infrastructure.projections.file_shelf import FileShelf, open_file
 from infrastructure.projections.projector import Projector
 
 LIBRARY_EVENTS = 100_000
+TARGET = 50_000
+"""Events a second."""
 SECTION = 1000
 """Events in one transaction: the library's own runner takes one for each, which is slower yet."""
 
 META = Meta(UUID(int=1))
 
 
-class Figures(msgspec.Struct):
+class Figures(msgspec.Struct, frozen=True):
     """`rate` in events a second of the clock, `cpu` in µs an event, `memory` in MiB."""
 
     what: str
@@ -64,25 +60,46 @@ class Figures(msgspec.Struct):
     memory: float
 
 
-def main(sizes: list[int], logs: Path, as_json: bool) -> None:
+def main(sizes: list[int], logs: Path, rounds: int) -> None:
+    rows: list[Row] = []
     for size in sizes:
         folder = logs / str(size)
         if not (folder / LOG_FILE).exists():
             folder.mkdir(parents=True, exist_ok=True)
             asyncio.run(big_log.make(folder / LOG_FILE, size, seed=1))
-        rebuilt = _apart(rebuild, folder)
-        verified = _apart(verify, folder)
-        library = _apart(by_the_library, folder)
-        if as_json:
-            print(msgspec.json.encode([rebuilt, verified, library]).decode(), flush=True)
-            continue
-        for figures in (rebuilt, verified, library):
-            print(
-                f"{figures.what:<8} {figures.events:>9,} events {figures.rate:>9,.0f} events/s"
-                f" {figures.cpu:>6.1f} µs of CPU each {figures.memory:>6.0f} MiB",
-                flush=True,
+        taken: dict[str, list[Figures]] = {}
+
+        def rate(work: Callable[[Path], int], folder: Path = folder, into: Any = taken) -> float:
+            figures = _apart(work, folder)
+            into.setdefault(work.__name__, []).append(figures)
+            return figures.rate
+
+        works = {"rebuild": rebuild, "projections verify": verify, "the library": by_the_library}
+        rates, tries = in_turn(rounds, {name: partial(rate, w) for name, w in works.items()})
+        for name, work in works.items():
+            figures = taken[work.__name__]
+            rows.append(
+                {
+                    "": name,
+                    "events": figures[0].events,
+                    "events a second": rates[name],
+                    "CPU an event, µs": median(each.cpu for each in figures),
+                    "memory, MiB": max(each.memory for each in figures),
+                    "× the library": median_ratio(tries[name], tries["the library"]),
+                }
             )
-        print(f"         a rebuild is {rebuilt.rate / library.rate:.0f} times as fast", flush=True)
+    report(
+        Result(
+            name="rebuild",
+            title="Building the views from a log",
+            how=f"medians of {rounds} rounds in turn, each in processes of its own;"
+            f" the library reads {LIBRARY_EVENTS:,} events at most",
+            rows=rows,
+            chart=Chart(
+                "bars", across="events", up="events a second", by="", limit=TARGET, log_up=True
+            ),
+        )
+    )
 
 
 def rebuild(folder: Path) -> int:
@@ -104,7 +121,7 @@ def by_the_library(folder: Path) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         recorder = SQLiteApplicationRecorder(SQLiteDatastore(f"{scratch}/library.db"))
         recorder.create_table()
-        mapper: Mapper[Any] = Mapper(_transcoder())
+        mapper = a_mapper()
         for batch in log.batches(0, LIBRARY_EVENTS):
             events: list[Any] = [log.decoded(each).event for each in batch]
             recorder.insert_events([mapper.to_stored_event(event) for event in events])
@@ -133,29 +150,6 @@ def _as_recorded(mapper: "Mapper[Any]", notification: Notification) -> Recorded:
         META,
         event.timestamp,
     )
-
-
-def _transcoder() -> JSONTranscoder:
-    transcoder = JSONTranscoder()
-    for transcoding in (UUIDAsHex(), DatetimeAsISO()):
-        transcoder.register(transcoding)
-    for kind in (Parameters, MessageUsage, Price, Quote, Consumption):
-        transcoder.register(_as_fields(kind))
-    return transcoder
-
-
-def _as_fields(kind: type[msgspec.Struct]) -> Transcoding:
-    class AsFields(Transcoding):
-        type = kind
-        name = kind.__name__
-
-        def encode(self, obj: Any) -> Any:
-            return {field: getattr(obj, field) for field in kind.__struct_fields__}
-
-        def decode(self, data: Any) -> Any:
-            return kind(**data)
-
-    return AsFields()
 
 
 @contextmanager
@@ -202,8 +196,9 @@ def _cpu() -> float:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--events", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--events", type=int, nargs="+", default=[100_000, 300_000])
     parser.add_argument("--logs", type=Path, default=Path(tempfile.gettempdir()) / "dabir-logs")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument(KEEP, action="store_true", help="keep the figures for the document")
     given = parser.parse_args()
-    main(given.events, given.logs, given.json)
+    main(given.events, given.logs, given.rounds)

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import aiohttp
 import msgspec
 import structlog
 from joserfc.errors import JoseError
@@ -214,6 +213,8 @@ def _read_file(path: Path) -> bytes:
 
 
 async def _fetch(url: str) -> bytes:
+    import aiohttp  # with two contexts of TLS, which only some need
+
     timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT)
     document = bytearray()
     try:

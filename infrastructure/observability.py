@@ -9,9 +9,6 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from infrastructure.settings_values import LogFormat, LogLevel
 
-_OURS = ("__main__", "dabir", "application", "infrastructure", "interfaces")
-"""Loggers that may speak below `info`: libraries' would tell what people write."""
-
 _QUERY = re.compile(r"\?([^\s\"]*=[^\s\"]*)")
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]+")
 _HARMLESS = frozenset({"EIO", "transport", "t", "chat_id", "reply_id"})
@@ -57,44 +54,60 @@ def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
+class Lines:
+    """What our own loggers write with: straight to stderr, a line at a time.
+
+    By way of the standard library's loggers a line costs twice as much.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def write(self, line: str) -> None:
+        # One call, so that lines of several threads and processes do not mix.
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+    debug = info = warning = error = critical = write
+
+
+_loggers = structlog.stdlib.LoggerFactory(ignore_frame_names=[__name__])
+
+
+def _lines_of(*arguments: str) -> Lines:
+    """Named as one of the standard library's would be: for the module that asks."""
+    return Lines(_loggers(*arguments).name)
+
+
 def configure_logging(level: LogLevel = "info", form: LogFormat = "auto") -> None:
     """Sends structlog's and the standard library's records to stderr.
 
     With `auto` people at a terminal get lines, everything else JSON. uvicorn must run with
     `log_config=None`, or it replaces this.
     """
+    wanted = logging.getLevelNamesMapping()[level.upper()]
     stamps: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.stdlib.ExtraAdder(),
-        _drop_extras,
     ]
+    rendering = _rendering(form == "console" or (form == "auto" and sys.stderr.isatty()))
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *stamps,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*stamps, *rendering],
+        logger_factory=_lines_of,
+        wrapper_class=structlog.make_filtering_bound_logger(wanted),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=stamps,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *_rendering(form == "console" or (form == "auto" and sys.stderr.isatty())),
-            ],
+            foreign_pre_chain=[*stamps, structlog.stdlib.ExtraAdder(), _drop_extras],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
-    wanted = logging.getLevelNamesMapping()[level.upper()]
+    # Libraries' would tell below `info` what people write.
     logging.basicConfig(handlers=[handler], level=max(wanted, logging.INFO), force=True)
-    for name in _OURS:
-        logging.getLogger(name).setLevel(wanted)
     _calm_libraries()
 
 

@@ -118,6 +118,7 @@ def server_for(
         http=patient_http(deadlines),
         ws=PatientWebSocket,
         ws_max_size=max_message,
+        ws_per_message_deflate=False,  # as `PatientWebSocket` does it
         # Engine.IO has pings of its own.
         ws_ping_interval=None,
         lifespan="off",

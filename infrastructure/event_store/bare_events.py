@@ -6,7 +6,7 @@ in a mapping several times as fast as UUIDs.
 """
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
@@ -19,13 +19,17 @@ from sqlalchemy import Engine
 from infrastructure.event_store.codec import Codec, EventCodec, UndecodableEvent
 from infrastructure.event_store.schema import micros, time_of
 
-_SELECT = """
-SELECT position, stream_id, version, topic, schema_version, payload, personal, recorded_at
-FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?
+_COLUMNS = "position, stream_id, version, topic, schema_version, payload, personal, recorded_at"
+# ruff: noqa: S608 - the names are our own
+_SELECT = f"""
+SELECT {_COLUMNS} FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?
+"""
+_SELECT_TOPICS = f"""
+SELECT {_COLUMNS} FROM events WHERE position <= ? AND topic IN ({{marks}}) ORDER BY position
 """
 
 Row: TypeAlias = tuple[int, str, int, str, int, bytes, bytes | None, int]
-"""Of `_SELECT`, as SQLite's driver gives it: an id in hexadecimal digits."""
+"""Of both, as SQLite's driver gives it: an id in hexadecimal digits."""
 
 STREAMS_REMEMBERED = 50_000
 
@@ -59,11 +63,25 @@ class BareLog:
             after = rows[-1][0]
             yield [self._decoded(row) for row in rows]
 
+    def of_classes(
+        self, event_classes: Sequence[type[Aggregate.Event]], until: int
+    ) -> list[BareRecorded]:
+        """All events of a few seldom classes, in order, up to position `until`.
+
+        Reads past all others, which takes about a second for some million. Raises as `batches`.
+        """
+        topics = [topic for topic, each in self._forms.items() if each.event_class in event_classes]
+        statement = _SELECT_TOPICS.format(marks=", ".join("?" * len(topics)))
+        return [self._decoded(row) for row in self._rows(statement, (until, *topics))]
+
     def _read(self, after: int, until: int, size: int) -> list[Row]:
+        return self._rows(_SELECT, (after, until, size))
+
+    def _rows(self, statement: str, values: tuple[object, ...]) -> list[Row]:
         with self._reading.begin() as connection:
             driver = connection.connection.driver_connection
             assert driver is not None
-            rows: list[Row] = driver.execute(_SELECT, (after, until, size)).fetchall()
+            rows: list[Row] = driver.execute(statement, values).fetchall()
             return rows
 
     def _decoded(self, row: Row) -> BareRecorded:
@@ -99,24 +117,21 @@ class _Form:
         self._codec = codec
         self._open = codec.form.open
         self._version = codec.version
-        self._personal_fields = tuple(codec.personal_hints)
+        self._is_personal = codec.is_personal
         self._times = tuple(field for field, hint in hints.items() if _has(hint, datetime))
-        self._payload = msgspec.json.Decoder(self.bare_class).decode
-        self._personal = msgspec.json.Decoder(
-            msgspec.defstruct(f"{name}BarePersonal", list(codec.personal_hints.items()))
-        ).decode
+        self._decode = msgspec.json.Decoder(self.bare_class).decode
 
     def decoded(self, row: Row) -> msgspec.Struct:
         _, stream, version, topic, schema_version, payload, personal, recorded_at = row
         if schema_version != self._version:
             return self._upcast(row)
-        event: Any = self._payload(payload)
-        if personal is not None and self._personal_fields:
+        fields = payload
+        if personal is not None and self._is_personal:
             content = self._open(personal, _uuid_of(stream), version, topic)
             if content is not None:
-                words = self._personal(content)
-                for field in self._personal_fields:
-                    setattr(event, field, getattr(words, field))
+                # Two objects made one: decoding each by itself takes half as long again.
+                fields = b"%b%b%b" % (payload[:-1], b"" if payload == b"{}" else b",", content[1:])
+        event: Any = self._decode(fields)
         for field in self._times:
             setattr(event, field, _bare_value(getattr(event, field)))
         event.timestamp = recorded_at

@@ -22,10 +22,10 @@ from infrastructure.event_store.batch_tables import (
     Window,
     Write,
     Written,
-    tables_of,
 )
 from infrastructure.event_store.lease_time import LeaseTime
 from infrastructure.event_store.schema import events, micros
+from infrastructure.event_store.sqlite_batch_tables import SqliteBatchTables
 
 Refused = VersionConflict | CommandRepeated | LeaseLost | AddressLimitReached | PrincipalErased
 
@@ -118,7 +118,7 @@ def commit_batch(
 
     Any other error is raised, and nothing of the batch may be committed then.
     """
-    batch = Batch(tables_of(connection), writes, now, time)
+    batch = Batch(_tables_of(connection), writes, now, time)
     outcomes = [batch.admit(write) for write in writes]
     batch.insert()
     return outcomes
@@ -135,6 +135,14 @@ def is_committed(connection: Connection, write: Write) -> bool:
         events.c.meta == row["meta"],
     )
     return connection.scalar(there) is not None
+
+
+def _tables_of(connection: Connection) -> BatchTables:
+    if connection.dialect.name != "postgresql":
+        return SqliteBatchTables(connection)
+    from infrastructure.event_store.postgres_batch_tables import PostgresBatchTables
+
+    return PostgresBatchTables(connection)
 
 
 def _open_reply(append: Append, now: datetime) -> OpenReplyValues:

@@ -1,9 +1,9 @@
 """Reading the log, and waiting for more of it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate
@@ -11,8 +11,9 @@ from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from application.ports import Recorded
-from infrastructure.event_store.codec import Codec
+from infrastructure.event_store.codec import Codec, EventRow, RowValues
 from infrastructure.event_store.schema import events
+from infrastructure.event_store.tail import Tail
 
 Fetch: TypeAlias = Callable[[Collection[UUID]], Awaitable[None]]
 
@@ -45,6 +46,7 @@ class Log:
         self._codec = codec
         self._fetch = fetch
         self._head = 0
+        self._tail = Tail()
         self._looked_at = float("-inf")
         """The loop's time of the last look for commits of other processes, whoever waited."""
         self._grown = asyncio.Event()
@@ -67,12 +69,18 @@ class Log:
     async def read_all(self, after: int, limit: int) -> list[Recorded]:
         """Events of all streams in order, from position `after` + 1."""
         query = _read.where(events.c.position > after).order_by(events.c.position).limit(limit)
-        return await self._decoded(query)
+        return await self._queried(query)
+
+    async def read_on(self, after: int, limit: int) -> list[Recorded]:
+        """As `read_all`, though maybe fewer; none only where there are none."""
+        if rows := self._tail.after(after, limit):
+            return await self._decoded(rows)
+        return await self.read_all(after, limit)
 
     async def read_stream(self, stream_id: UUID, after_version: int = 0) -> list[Recorded]:
         """A stream's events in order, from version `after_version` + 1."""
         query = _read.where(events.c.stream_id == stream_id, events.c.version > after_version)
-        return await self._decoded(query.order_by(events.c.version))
+        return await self._queried(query.order_by(events.c.version))
 
     async def read_topics(
         self, kinds: Sequence[type[Aggregate.Event]], after: int, until: int
@@ -81,7 +89,7 @@ class Log:
         topics = [kind.TOPIC for kind in kinds]  # type: ignore[attr-defined]
         within = (events.c.position > after, events.c.position <= until)
         query = _read.where(*within, events.c.topic.in_(topics)).order_by(events.c.position)
-        return await self._decoded(query)
+        return await self._queried(query)
 
     async def wait(self, after: int, timeout: float) -> int:
         """The head, as soon as it is beyond `after`, or after `timeout` seconds."""
@@ -99,16 +107,24 @@ class Log:
                 async with asyncio.timeout_at(min(deadline, self._looked_at + POLL_SECONDS)):
                     await grown.wait()
 
-    def committed(self, head: int) -> None:
-        """Somebody has committed up to `head`."""
+    def committed(self, head: int, rows: Iterable[RowValues] = ()) -> None:
+        """Somebody has committed up to `head`: this process, where `rows` of `events` are given."""
+        self._tail.extend(rows)
         if head > self._head:
             self._head = head
             grown, self._grown = self._grown, asyncio.Event()
             grown.set()
 
-    async def _decoded(self, query: Select[tuple[object, ...]]) -> list[Recorded]:
+    def forget_tail(self) -> None:
+        """Read all from the database: contents were erased there."""
+        self._tail.clear()
+
+    async def _queried(self, query: Select[Any]) -> list[Recorded]:
         async with self._readers.connect() as connection:
             rows = (await connection.execute(query)).all()
+        return await self._decoded(cast(Sequence[EventRow], rows))
+
+    async def _decoded(self, rows: Sequence[EventRow]) -> list[Recorded]:
         if sealed := {row.stream_id for row in rows if row.personal is not None}:
             await self._fetch(sealed)
         return [self._codec.decode(row) for row in rows]

@@ -81,9 +81,11 @@ class OtherNodes:
             case Chat.Deleted():
                 self._tell_gone(recorded.stream_id)
             case Chat.Erased():
+                self._log.forget_tail()
                 self._vault.forget(recorded.stream_id)
                 self._tell_gone(recorded.stream_id)
             case Usage.PrincipalErased():
+                self._log.forget_tail()
                 self._vault.forget(recorded.stream_id)
                 self._principals.forget(recorded.stream_id)
 

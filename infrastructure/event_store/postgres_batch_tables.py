@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 from psycopg import sql
-from sqlalchemy import Table
+from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql
 
 from application.ports import Lease
 from infrastructure.event_store.batch_tables import (
+    AddressWindows,
     Known,
-    SqlBatchTables,
     Write,
     Written,
     commands_of,
@@ -52,9 +52,15 @@ FROM unnest(%b::uuid[], %b::uuid[]) AS given(id, owner) WHERE stream_id = given.
 _CLOSE = "DELETE FROM open_replies WHERE reply_id = ANY(%b::uuid[])"
 
 
-class PostgresBatchTables(SqlBatchTables):
+class PostgresBatchTables:
+    """Implements `BatchTables`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._windows = AddressWindows(connection)
+
     def read(self, writes: Sequence[Write], now: datetime, time: LeaseTime) -> Known:
-        known = Known(0, {}, set(), set(), set(), self.windows(writes, now))
+        known = Known(0, {}, set(), set(), set(), self._windows.read(writes, now))
         asked = {
             "streams": list(streams_of(writes)),
             "commands": commands_of(writes),
@@ -96,7 +102,7 @@ class PostgresBatchTables(SqlBatchTables):
                 cursor.execute(_GIVE, (ids, [part.owner for part in written.given_streams]))
             if written.closed:
                 cursor.execute(_CLOSE, (written.closed,))
-        self.write_windows(written)
+        self._windows.write(written.windows)
 
 
 def _columns(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:

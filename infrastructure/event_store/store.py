@@ -220,10 +220,14 @@ class SqlEventStore:
 
     async def read_all(self, after: int, limit: int) -> list[Recorded]:
         """Events of all streams in order, from position `after` + 1."""
-        recorded = await self._log.read_all(after, limit)
-        for each in recorded:
-            self.others.heed_event(each)
-        return recorded
+        return self._heeded(await self._log.read_all(after, limit))
+
+    async def read_on(self, after: int, limit: int) -> list[Recorded]:
+        """As `read_all`, though maybe fewer; none only where there are none.
+
+        What this process has just appended is not read back for it.
+        """
+        return self._heeded(await self._log.read_on(after, limit))
 
     async def read_stream(self, stream_id: UUID, after_version: int = 0) -> list[Recorded]:
         """A stream's events in order, from version `after_version` + 1."""
@@ -248,8 +252,16 @@ class SqlEventStore:
         """Raises ConfigurationError where others write to this log with other settings."""
         await self._writer.run(lambda c: agree(c, currency, secret, self._lease_time))
 
-    def _committed(self, head: int) -> None:
-        self._log.committed(head)
+    def _heeded(self, recorded: list[Recorded]) -> list[Recorded]:
+        for each in recorded:
+            self.others.heed_event(each)
+        return recorded
+
+    def _committed(self, head: int, writes: Sequence[Write]) -> None:
+        parts = [part for write in writes for part in write.streams]
+        if any(part.ends_account for part in parts):
+            self._log.forget_tail()
+        self._log.committed(head, [row for part in parts for row in part.rows])
         self.others.tell(HEAD, head)
 
     async def _replay(self, kind: type[A], stream_id: UUID) -> Chat | Usage | None:

@@ -10,7 +10,7 @@ held is had only after it has ended, either way.
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep
@@ -62,16 +62,22 @@ _Outcomes: TypeAlias = list[tuple["asyncio.Future[Any]", Any]]
 
 
 class _Ran(msgspec.Struct):
-    """A batch that was run, and is yet to be committed."""
+    """A batch that was run."""
 
     outcomes: _Outcomes
     head: int | None
-    inserted: Write | None
-    """One that was admitted with events: where it is, all of the batch is."""
+    admitted: list[Write]
+
+    @property
+    def inserted(self) -> Write | None:
+        """One that was admitted with events: where it is, all of the batch is."""
+        return next((write for write in self.admitted if write.has_events), None)
 
 
 class Writer:
-    """Belongs to the event loop it was made in; `committed` is called there with each new head.
+    """Belongs to the event loop it was made in.
+
+    `committed` is called there with each new head, and the appends that reached it, in order.
 
     `observe` is told of each batch in the writer's thread.
     """
@@ -81,7 +87,7 @@ class Writer:
         engine: Engine,
         clock: Clock,
         time: LeaseTime,
-        committed: Callable[[int], None],
+        committed: Callable[[int, list[Write]], None],
         observe: Observe = lambda batch: None,
     ) -> None:
         self._engine = engine
@@ -134,9 +140,9 @@ class Writer:
     def _work(self) -> None:
         for batch in self._batches():
             began = monotonic()
-            outcomes, head = self._commit(batch)
-            self._observe(_written(batch, outcomes, began))
-            self._call_loop(self._deliver, outcomes, head)
+            ran = self._commit(batch)
+            self._observe(_written(batch, ran.outcomes, began))
+            self._call_loop(self._deliver, ran)
         self._call_loop(self._ended.set_result, None)
 
     def _batches(self) -> Iterator[list[_Task]]:
@@ -149,7 +155,7 @@ class Writer:
             for start in range(0, len(waiting), MAX_BATCH):
                 yield waiting[start : start + MAX_BATCH]
 
-    def _commit(self, batch: list[_Task]) -> tuple[_Outcomes, int | None]:
+    def _commit(self, batch: list[_Task]) -> _Ran:
         """All in one transaction; where that fails, one by one, so that only the culprit fails.
 
         Catches everything: a caller hears of its failure, and the writer goes on.
@@ -165,18 +171,16 @@ class Writer:
                 gone = is_gone(error)
                 there = self._is_there(ran, until) if gone and ran is not None else False
                 if ran is not None and there:
-                    return ran.outcomes, ran.head
+                    return ran
                 if gone and there is False and monotonic() < until:
                     sleep(AGAIN_AFTER)
                     continue
                 # Without a transaction (the lock was not to be had) a second try would only wait.
                 if gone or not began or len(batch) == 1:
-                    return [(task.answer, error) for task in batch], None
+                    return _Ran([(task.answer, error) for task in batch], None, [])
             else:
-                return ran.outcomes, ran.head
-            singly = [self._commit([task]) for task in batch]
-            outcomes = [outcome for each, _ in singly for outcome in each]
-            return outcomes, max((head for _, head in singly if head is not None), default=None)
+                return ran
+            return _together([self._commit([task]) for task in batch])
 
     def _is_there(self, ran: _Ran, until: float) -> bool | None:
         """Whether a batch was committed though nobody answered; None if it cannot be learned."""
@@ -205,15 +209,8 @@ class Writer:
             admitted = commit_batch(connection, [write for write, _ in writes], now, self._time)
             outcomes += zip((answer for _, answer in writes), admitted, strict=True)
         head = max((a for a in admitted if isinstance(a, int)), default=None)
-        inserted = next(
-            (
-                write
-                for (write, _), outcome in zip(writes, admitted, strict=True)
-                if isinstance(outcome, int) and write.has_events
-            ),
-            None,
-        )
-        return _Ran(outcomes, head, inserted)
+        pairs = zip(writes, admitted, strict=True)
+        return _Ran(outcomes, head, [write for (write, _), a in pairs if isinstance(a, int)])
 
     def _call_loop(self, function: Callable[..., object], *args: object) -> None:
         try:
@@ -224,16 +221,26 @@ class Writer:
 
     # In the event loop
 
-    def _deliver(self, outcomes: _Outcomes, head: int | None) -> None:
-        if head is not None:
-            self._committed(head)
-        for answer, outcome in outcomes:
+    def _deliver(self, ran: _Ran) -> None:
+        for answer, outcome in ran.outcomes:
             if answer.done():
                 continue
             if isinstance(outcome, BaseException):
                 answer.set_exception(outcome)
             else:
                 answer.set_result(outcome)
+        if ran.head is not None:
+            # Those who wait for an append go on before those who wait for the log to grow.
+            self._committed(ran.head, ran.admitted)
+
+
+def _together(parts: Sequence[_Ran]) -> _Ran:
+    heads = [part.head for part in parts if part.head is not None]
+    return _Ran(
+        outcomes=[outcome for part in parts for outcome in part.outcomes],
+        head=max(heads, default=None),
+        admitted=[write for part in parts for write in part.admitted],
+    )
 
 
 def _written(batch: list[_Task], outcomes: _Outcomes, began: float) -> WrittenBatch:

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import aiohttp
-from aiohttp.client_proto import ResponseHandler
+if TYPE_CHECKING:
+    import aiohttp
+    from aiohttp.client_proto import ResponseHandler
 
 DRAIN_SECONDS = 0.1
 """What an upstream may take to end a body after it said so."""
@@ -45,6 +46,8 @@ def body_of(response: Any) -> Body:
     litellm sends by aiohttp, which lies below httpx's stream. Going through httpx costs half a
     dozen generators a piece.
     """
+    import aiohttp  # late: litellm has loaded it by now
+
     sent_by = getattr(getattr(response.stream, "_stream", None), "_aiohttp_response", None)
     if isinstance(sent_by, aiohttp.ClientResponse) and "content-encoding" not in response.headers:
         return AiohttpBody(response, sent_by)
@@ -54,7 +57,7 @@ def body_of(response: Any) -> Body:
 class AiohttpBody:
     """Hears of each piece within the very call in which the socket brought it."""
 
-    def __init__(self, response: Any, sent_by: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: Any, sent_by: "aiohttp.ClientResponse") -> None:
         self._response = response
         self._content = sent_by.content
         self._loop = asyncio.get_running_loop()
@@ -135,8 +138,8 @@ class _Tap(asyncio.Protocol):
 
     def __init__(
         self,
-        handler: ResponseHandler,
-        content: aiohttp.StreamReader,
+        handler: "ResponseHandler",
+        content: "aiohttp.StreamReader",
         news: Callable[[], None],
     ) -> None:
         self._handler = handler

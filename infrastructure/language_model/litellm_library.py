@@ -16,6 +16,9 @@ ENVIRONMENT = {
     # Else the import fetches a price map over the network, and reads a .env file.
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "LITELLM_MODE": "PRODUCTION",
+    # Else the 501st answer of a provider waits until its deadline for one of the others to end.
+    "AIOHTTP_CONNECTOR_LIMIT": "100000",
+    "AIOHTTP_CONNECTOR_LIMIT_PER_HOST": "100000",
 }
 LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 LOADING = threading.Lock()

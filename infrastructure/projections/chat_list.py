@@ -14,10 +14,10 @@ import msgspec
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Index,
     Integer,
-    Row,
     Table,
     bindparam,
     select,
@@ -26,11 +26,20 @@ from sqlalchemy import (
 
 from application.ports import Recorded
 from application.queries import ChatAt, ChatsPage, ChatView, LastMessage, ListChats
-from domain.chat import Chat, ChatNotFound
+from domain.chat import Chat, ChatNotFound, Role
 from infrastructure.projections.checkpoint import checkpoint, position_now
-from infrastructure.projections.columns import Id, Instant, Words, metadata
+from infrastructure.projections.columns import (
+    Id,
+    Instant,
+    Words,
+    as_stored,
+    metadata,
+    time_of,
+    uuid_of,
+)
 from infrastructure.projections.cursors import ChatCursor, decode_cursor, encode_cursor
 from infrastructure.projections.message_tables import branches
+from infrastructure.projections.prepared import Prepared
 from infrastructure.projections.view import Handlers, Storage
 from infrastructure.projections.working_set import Stored
 
@@ -182,17 +191,17 @@ class ChatList:
             counts.active += change
 
 
-chat_columns = (
-    chats.c.id.label("listed_chat_id"),
-    chats.c.title,
-    chats.c.model.label("chat_model"),
-    chats.c.archived,
-    chats.c.created_at.label("chat_created_at"),
-    chats.c.updated_at,
-    chats.c.active_reply_id,
-    branches.c.message_count,
-    branches.c.last_role,
-    branches.c.last_preview,
+chat_columns: tuple[ColumnElement[Any], ...] = (
+    as_stored(chats.c.id, "listed_chat_id"),
+    as_stored(chats.c.title),
+    as_stored(chats.c.model, "chat_model"),
+    as_stored(chats.c.archived),
+    as_stored(chats.c.created_at, "chat_created_at"),
+    as_stored(chats.c.updated_at),
+    as_stored(chats.c.active_reply_id),
+    as_stored(branches.c.message_count),
+    as_stored(branches.c.last_role),
+    as_stored(branches.c.last_preview),
 )
 """What `chat_view` needs of `chats` joined with `branches`; the names meet no message's column."""
 
@@ -206,13 +215,17 @@ _page = (
     .order_by(chats.c.updated_at.desc(), chats.c.id.desc())
     .limit(bindparam("limit"))
 )
-_page_by_number = _page.offset(bindparam("offset"))
-_page_by_cursor = _page.where(
-    tuple_(chats.c.updated_at, chats.c.id)
-    < tuple_(bindparam("updated_at", type_=Instant()), bindparam("id", type_=Id()))
+_page_by_number = Prepared(_page.offset(bindparam("offset")))
+_page_by_cursor = Prepared(
+    _page.where(
+        tuple_(chats.c.updated_at, chats.c.id)
+        < tuple_(bindparam("updated_at", type_=Instant()), bindparam("id", type_=Id()))
+    )
 )
-_totals = select(checkpoint.c.position, chat_counts.c.active, chat_counts.c.archived).select_from(
-    checkpoint.outerjoin(chat_counts, chat_counts.c.owner == bindparam("owner", type_=Id()))
+_totals = Prepared(
+    select(checkpoint.c.position, chat_counts.c.active, chat_counts.c.archived).select_from(
+        checkpoint.outerjoin(chat_counts, chat_counts.c.owner == bindparam("owner", type_=Id()))
+    )
 )
 _one = _listed.add_columns(position_now.scalar_subquery().label("position")).where(
     chats.c.id == bindparam("chat_id"), chats.c.owner == bindparam("owner")
@@ -225,22 +238,20 @@ def list_chats(connection: Connection, principal: UUID, request: ListChats) -> C
     bounds = {"owner": principal, "archived": request.archived, "limit": request.limit + 1}
     if request.cursor is not None:
         after = decode_cursor(request.cursor, ChatCursor)
-        bounds |= {"updated_at": after.updated_at, "id": after.id}
-        rows = connection.execute(_page_by_cursor, bounds).all()
+        rows = _page_by_cursor.rows(connection, **bounds, updated_at=after.updated_at, id=after.id)
     else:
-        bounds |= {"offset": request.page * request.limit}
-        rows = connection.execute(_page_by_number, bounds).all()
-    totals = connection.execute(_totals, {"owner": principal}).one()
-    shown = [chat_view(row) for row in rows[: request.limit]]
+        rows = _page_by_number.rows(connection, **bounds, offset=request.page * request.limit)
+    ((position, active, archived),) = _totals.rows(connection, owner=principal)
+    shown = [chat_view(*row) for row in rows[: request.limit]]
     has_more = len(rows) > request.limit
     return ChatsPage(
         chats=shown,
         page=request.page,
         limit=request.limit,
-        total=(totals.archived if request.archived else totals.active) or 0,
+        total=(archived if request.archived else active) or 0,
         has_more=has_more,
         next_cursor=_cursor_after(shown[-1]) if has_more else None,
-        position=totals.position,
+        position=position,
     )
 
 
@@ -249,27 +260,36 @@ def chat(connection: Connection, principal: UUID, chat_id: UUID) -> ChatAt:
     row = connection.execute(_one, {"owner": principal, "chat_id": chat_id}).one_or_none()
     if row is None:
         raise ChatNotFound(chat_id)
-    return ChatAt(chat_view(row), row.position)
+    return ChatAt(chat_view(*row[:-1]), row.position)
 
 
 def chat_ids(connection: Connection, principal: UUID) -> Sequence[UUID]:
     return connection.scalars(_ids, {"owner": principal}).all()
 
 
-def chat_view(row: Row[*tuple[Any, ...]]) -> ChatView:
-    """The chat of a row that has `chat_columns`."""
+def chat_view(
+    chat_id: bytes,
+    title: str | None,
+    model: str | None,
+    archived: bool,
+    created_at: int,
+    updated_at: int,
+    active_reply_id: bytes | None,
+    message_count: int,
+    last_role: Role,
+    last_preview: str | None,
+) -> ChatView:
+    """The chat of a row's `chat_columns`."""
     return ChatView(
-        id=row.listed_chat_id,
-        title=row.title,
-        model=row.chat_model,
-        archived=row.archived,
-        created_at=row.chat_created_at,
-        updated_at=row.updated_at,
-        message_count=row.message_count,
-        last_message=(
-            None if row.last_preview is None else LastMessage(row.last_role, row.last_preview)
-        ),
-        active_reply_id=row.active_reply_id,
+        id=uuid_of(chat_id),
+        title=title,
+        model=model,
+        archived=bool(archived),
+        created_at=time_of(created_at),
+        updated_at=time_of(updated_at),
+        message_count=message_count,
+        last_message=None if last_preview is None else LastMessage(last_role, last_preview),
+        active_reply_id=None if active_reply_id is None else uuid_of(active_reply_id),
     )
 
 

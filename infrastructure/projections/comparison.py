@@ -37,7 +37,7 @@ def all_contents(engine: str) -> list[Contents]:
         query = select(*columns).order_by(*key)
         names = [str(column.name) for column in columns]
         tables.append(Contents(str(table.name), names, len(key), query))
-    indexed = search.BY_ENGINE[engine].contents
+    indexed = search.index_on(engine).contents
     names = [str(column.name) for column in indexed.selected_columns]
     return [*tables, Contents(search.NAME, names, len(names), indexed)]
 

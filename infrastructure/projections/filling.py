@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 from uuid import UUID
 
 from sqlalchemy import URL, Connection, Engine, inspect
@@ -22,11 +23,14 @@ from infrastructure.event_store.bare_events import BareLog, BareRecorded
 from infrastructure.projections import checkpoint, search_fts5
 from infrastructure.projections.all_views import BAD_EVENT, VIEWS
 from infrastructure.projections.columns import metadata
+from infrastructure.projections.fates import Fates, fates_in
 from infrastructure.projections.files import FILLING, remove_database
+from infrastructure.projections.filled_messages import FilledMessages
 from infrastructure.projections.filling_rows import FillingStorage
+from infrastructure.projections.messages import Messages
 from infrastructure.projections.text_process import TextProcess
 from infrastructure.projections.texts import texts
-from infrastructure.projections.view import View, ViewOf
+from infrastructure.projections.view import Handlers, View
 
 BATCH = 15_000
 """Events applied at once: rows that change often are written once."""
@@ -39,21 +43,21 @@ At each of its ends the two processes wait for one another.
 
 _BAD = (*BAD_EVENT, sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError)
 
-_NEEDED = ("messages_by_id", "messages_tree", "replies_of_chat")
+_NEEDED = ("messages_by_id",)
 """Indexes that the filling itself reads by."""
+
+_Handling: TypeAlias = dict[type, list[tuple[View, Callable[..., None]]]]
+"""By the class of the bare event, who is told of it."""
 
 
 class Filling:
     """Of one set of views, up to one position. Synchronous, for one thread."""
 
-    def __init__(
-        self, path: Path, log: BareLog, log_id: str, views: Sequence[ViewOf] = VIEWS
-    ) -> None:
+    def __init__(self, path: Path, log: BareLog, log_id: str) -> None:
         self.path = path
         self.aside = _aside(path)
         self._log = log
         self._log_id = log_id
-        self._views = views
 
     def run(self, until: int, reached: Callable[[int], None], lock: int | None = None) -> None:
         """Make the set whole at position `until`, or go on with it. `reached` is told of progress.
@@ -76,7 +80,8 @@ class Filling:
                 TextProcess(self.path, lock) as process,
                 aside.connect() as connection,
             ):
-                step = _Step(connection, process, self._log, self._views, written)
+                fates = fates_in(self._log, until)
+                step = _Step(connection, process, self._log, fates, written)
                 reached(step.position)
                 for batch in self._log.batches(step.position, until, BATCH):
                     step.apply(batch, last=batch[-1].position == until)
@@ -101,17 +106,18 @@ class _Step:
         connection: Connection,
         process: TextProcess,
         log: BareLog,
-        views: Sequence[ViewOf],
+        fates: Fates,
         written: int,
     ) -> None:
         self._connection = connection
         self._process = process
         self._log = log
-        self._views_of = views
+        self._fates = fates
         self._written = written
         self._uncommitted = 0
         self._views: list[View] = []
-        self._handlers: dict[type, list[tuple[View, Callable[..., None]]]] = {}
+        self._handlers: _Handling = {}
+        self._handlers_of_gone: _Handling = {}
         with connection.begin():
             self.position = connection.scalars(checkpoint.position_now).one()
         """The last one that is committed."""
@@ -143,8 +149,10 @@ class _Step:
             self._uncommitted = 0
 
     def _apply(self, batch: Sequence[BareRecorded]) -> None:
+        staying, going, gone = self._handlers, self._handlers_of_gone, self._fates.gone
         for recorded in batch:
-            for _, handle in self._handlers[type(recorded.event)]:
+            handling = going if recorded.stream_id in gone else staying
+            for _, handle in handling[type(recorded.event)]:
                 handle(recorded.event, recorded)
         for view in self._views:
             view.flush()
@@ -153,12 +161,23 @@ class _Step:
         """With views that remember nothing."""
         self._process.forget()
         storage = FillingStorage(self._connection, self._process)
-        self._views = [view_of(storage) for view_of in self._views_of]
+        messages = FilledMessages(storage, self._fates)
+        self._views = [messages if view_of is Messages else view_of(storage) for view_of in VIEWS]
+        self._handlers = self._handling([(view, view.handlers) for view in self._views])
+        self._handlers_of_gone = self._handling(
+            [
+                (view, messages.handlers_of_gone if view is messages else view.handlers)
+                for view in self._views
+            ]
+        )
+
+    def _handling(self, of_views: Sequence[tuple[View, Handlers]]) -> _Handling:
         bare_classes = self._log.bare_classes
-        self._handlers = {bare: [] for bare in bare_classes.values()}
-        for view in self._views:
-            for event_class, handle in view.handlers.items():
-                self._handlers[bare_classes[event_class]].append((view, handle))
+        handling: _Handling = {bare: [] for bare in bare_classes.values()}
+        for view, handlers in of_views:
+            for event_class, handle in handlers.items():
+                handling[bare_classes[event_class]].append((view, handle))
+        return handling
 
     def _culprit(self, failed: Sequence[BareRecorded], error: Exception) -> Exception:
         """What failed when one event is applied after the other; nothing of it stays."""
@@ -168,7 +187,9 @@ class _Step:
             for batch in self._log.batches(self.position, failed[0].position - 1, BATCH):
                 self._apply(batch)
             for recorded in failed:
-                for view, handle in self._handlers[type(recorded.event)]:
+                gone = recorded.stream_id in self._fates.gone
+                handling = self._handlers_of_gone if gone else self._handlers
+                for view, handle in handling[type(recorded.event)]:
                     try:
                         handle(recorded.event, recorded)
                         view.flush()

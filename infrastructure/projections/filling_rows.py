@@ -10,7 +10,7 @@ from typing import Any, Generic
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection
+from sqlalchemy import Connection, LargeBinary
 
 from infrastructure.projections.columns import Id
 from infrastructure.projections.texts import Texts
@@ -40,7 +40,9 @@ class FillingRows(Generic[R]):
         self._row = stored.row
         self._cursor = cursor
         self._key = names.index(key)
-        self._ids = [n for n, column in enumerate(stored.columns) if isinstance(column.type, Id)]
+        types = [column.type for column in stored.columns]
+        self._ids = [place for place, kind in enumerate(types) if isinstance(kind, Id)]
+        self._bytes = [place for place, kind in enumerate(types) if isinstance(kind, LargeBinary)]
         # ruff: noqa: S608 - the names are those of our own tables
         self._select = f"SELECT {', '.join(names)} FROM {table} WHERE {key} IN "
         self._insert = (
@@ -53,7 +55,7 @@ class FillingRows(Generic[R]):
 
     def read(self, keys: Sequence[Key]) -> Iterable[R]:
         for start in range(0, len(keys), KEYS_AT_ONCE):
-            some = _stored(keys[start : start + KEYS_AT_ONCE])
+            some = _stored_ids(keys[start : start + KEYS_AT_ONCE])
             marks = ", ".join("?" * len(some))
             for values in self._cursor.execute(f"{self._select}({marks})", some).fetchall():
                 row = list(values)
@@ -63,7 +65,7 @@ class FillingRows(Generic[R]):
 
     def write(self, inserts: Sequence[R], updates: Sequence[R], deletes: Sequence[Key]) -> None:
         if deletes:
-            self._cursor.executemany(self._delete, [(key,) for key in _stored(deletes)])
+            self._cursor.executemany(self._delete, [(key,) for key in _stored_ids(deletes)])
         if updates:
             columns = self._columns_of(updates)
             self._cursor.executemany(self._update, zip(*columns, columns[self._key], strict=True))
@@ -71,20 +73,19 @@ class FillingRows(Generic[R]):
             self._cursor.executemany(self._insert, zip(*self._columns_of(inserts), strict=True))
 
     def _columns_of(self, rows: Sequence[R]) -> list[Sequence[Any]]:
-        """Column by column, so that only those with ids are touched."""
+        """Column by column, so that only those with ids or bytes are touched."""
         columns: list[Sequence[Any]] = list(zip(*map(msgspec.structs.astuple, rows), strict=True))
         for place in self._ids:
-            columns[place] = _stored(columns[place])
+            columns[place] = _stored_ids(columns[place])
+        for place in self._bytes:
+            columns[place] = [None if each is None else bytearray(each) for each in columns[place]]
         return columns
 
 
-def _stored(values: Sequence[Any]) -> list[Any]:
-    """Ids as their bytes, all else as it is.
+def _stored_ids(ids: Sequence[Any]) -> list[bytearray | None]:
+    """Ids as their bytes.
 
     A bytearray: of `bytes` the driver first looks for an adapter, and binds them a few times as
     slowly.
     """
-    return [
-        bytearray.fromhex(value.replace("-", "")) if isinstance(value, str) else value
-        for value in values
-    ]
+    return [None if each is None else bytearray.fromhex(each.replace("-", "")) for each in ids]

@@ -125,20 +125,7 @@ class Messages:
         message.status = "streaming"
         message.model = event.model
         self._point(recorded.stream_id, event.leaf_id)
-        self.replies.add(
-            event.reply_id,
-            ReplyRow(
-                id=event.reply_id,
-                chat_id=recorded.stream_id,
-                payer=event.payer,
-                user_message_id=event.parent_id,
-                message_id=event.message_id,
-                kind=event.kind,
-                replaces=event.replaces,
-                started_at=event.timestamp,
-                position=recorded.position,
-            ),
-        )
+        self._add_reply(event, recorded)
 
     def on_message_completed(
         self, event: Chat.MessageCompleted | Chat.MessageRegenerated, recorded: Recorded
@@ -175,6 +162,22 @@ class Messages:
                 role=role,
                 depth=parent.depth + 1 if parent else 0,
                 created_at=recorded.event.timestamp,
+            ),
+        )
+
+    def _add_reply(self, event: Chat.ReplyStarted, recorded: Recorded) -> ReplyRow:
+        return self.replies.add(
+            event.reply_id,
+            ReplyRow(
+                id=event.reply_id,
+                chat_id=recorded.stream_id,
+                payer=event.payer,
+                user_message_id=event.parent_id,
+                message_id=event.message_id,
+                kind=event.kind,
+                replaces=event.replaces,
+                started_at=event.timestamp,
+                position=recorded.position,
             ),
         )
 
@@ -263,5 +266,8 @@ _leave_replies = (
 
 def preview_of(content: str) -> str:
     """The text's beginning on one line, to be shown in a list."""
-    line = " ".join(content[: 4 * PREVIEW_LENGTH].split())
+    # Mostly no more is needed; where it has much empty space, it may be.
+    line = " ".join(content[: PREVIEW_LENGTH + 20].split())
+    if len(line) <= PREVIEW_LENGTH < len(content):
+        line = " ".join(content[: 4 * PREVIEW_LENGTH].split())
     return line if len(line) <= PREVIEW_LENGTH else f"{line[: PREVIEW_LENGTH - 1]}…"

@@ -22,6 +22,11 @@ FOLLOWED_SECONDS = 0.25
 AWAITED_SECONDS = 0.025
 """How often another node's work is looked at, and how often while somebody waits for it."""
 
+LINGERS = 0.01
+"""Seconds for which events are left alone that nobody asks for. What is appended is mostly the
+beginning of a turn, and applying it takes the GIL from the call to the model.
+"""
+
 RETRY_SECONDS = 0.1
 RETRY_SECONDS_MAX = 5.0
 REPORT_EVERY = 100_000
@@ -42,6 +47,8 @@ class EventLog(Protocol):
     async def head(self) -> int: ...
 
     async def read_all(self, after: int, limit: int) -> list[Recorded]: ...
+
+    async def read_on(self, after: int, limit: int) -> list[Recorded]: ...
 
     async def wait(self, after: int, timeout: float) -> int: ...
 
@@ -132,8 +139,11 @@ class Runner:
                 await self._look()
                 if not self._turn.held:
                     await self._watch()
-                elif not await self._step(BATCH):
-                    await self._store.wait(self.progress.position, POLL_SECONDS)
+                elif not self._loaded:
+                    await self._step(BATCH)
+                elif await self._is_behind():
+                    await self._let_others_go_first()
+                    await self._step(BATCH)
                 delay = RETRY_SECONDS
             except PositionMoved:
                 # Another process applies as well, and was faster. What it did is loaded.
@@ -176,6 +186,19 @@ class Runner:
         """Run it where the batches are applied."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
+    async def _is_behind(self) -> bool:
+        """Told as soon as it is, or after a while."""
+        position = self.progress.position
+        return await self._store.wait(position, POLL_SECONDS) > position
+
+    async def _let_others_go_first(self) -> None:
+        """For a moment, unless somebody waits for what there is to apply."""
+        time = asyncio.get_running_loop().time
+        until = time() + LINGERS
+        while not self.progress.is_urgent and (left := until - time()) > 0:
+            self._wake.clear()
+            await self._pause(left)
+
     async def _look(self) -> None:
         now = asyncio.get_running_loop().time()
         has_turn = self._turn.held
@@ -208,7 +231,7 @@ class Runner:
             await self.in_thread(self._projector.load)
             self._loaded = True
             self.progress.reach(self._projector.position)
-        batch = await self._store.read_all(self._projector.position, limit)
+        batch = await self._store.read_on(self._projector.position, limit)
         if not batch:
             return False
         # Until it has gone well: after a failure what is stored decides where to go on.

@@ -1,5 +1,6 @@
 """Searching a principal's messages, newest first."""
 
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -18,9 +19,11 @@ from infrastructure.projections.texts import texts
 BEYOND_ALL = 2**63 - 1
 
 
-def _hits_of(found: Any) -> Select[Any]:
+@cache
+def _hits_on(engine: str) -> Select[Any]:
+    found = search.index_on(engine).found
     return (
-        select(messages.c.number, *chat_columns, *message_columns)
+        select(*chat_columns, messages.c.number, *message_columns)
         .select_from(
             found.join(messages, messages.c.number == found.c.number)
             .join(texts, texts.c.number == messages.c.number)
@@ -31,9 +34,6 @@ def _hits_of(found: Any) -> Select[Any]:
         .where(chats.c.owner == bindparam("owner"))
         .order_by(messages.c.number.desc())
     )
-
-
-_hits = {engine: _hits_of(index.found) for engine, index in search.BY_ENGINE.items()}
 
 
 def search_messages(connection: Connection, principal: UUID, request: SearchMessages) -> SearchPage:
@@ -49,11 +49,11 @@ def search_messages(connection: Connection, principal: UUID, request: SearchMess
     if not words:
         return SearchPage([], False, None, position)
     engine = connection.dialect.name
-    bounds = search.BY_ENGINE[engine].bounds(principal, words, before, request.limit + 1)
-    rows = connection.execute(_hits[engine], {**bounds, "owner": principal}).all()
+    bounds = search.index_on(engine).bounds(principal, words, before, request.limit + 1)
+    rows = connection.execute(_hits_on(engine), {**bounds, "owner": principal}).all()
     shown, has_more = rows[: request.limit], len(rows) > request.limit
     results = [
-        SearchHit(chat_view(row), view, snippet_of(row.content, words))
+        SearchHit(chat_view(*row[: len(chat_columns)]), view, snippet_of(row.content, words))
         for row, view in zip(shown, message_views(connection, shown), strict=True)
     ]
     next_cursor = encode_cursor(SearchCursor(shown[-1].number)) if has_more else None

@@ -3,7 +3,6 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from functools import lru_cache
 from uuid import UUID
 
 import msgspec
@@ -89,15 +88,22 @@ def _folded(content: str) -> str:
     if content.isascii():
         return content
     # No sign reaches over a space, and people use few words again and again.
-    words = content.split(" ")
-    if max(map(len, words)) > REMEMBERED_LENGTH:
-        return _fold(content)
-    return " ".join(map(_folded_word, words))
+    return " ".join(map(_folded_words.__getitem__, content.split(" ")))
 
 
-@lru_cache(REMEMBERED)
-def _folded_word(word: str) -> str:
-    return _fold(word)
+class _FoldedWords(dict[str, str]):
+    """Makes what it is asked for. A dict, as `lru_cache` takes twice as long to find a word."""
+
+    def __missing__(self, word: str) -> str:
+        folded = _fold(word)
+        if len(word) <= REMEMBERED_LENGTH:
+            if len(self) >= REMEMBERED:
+                self.clear()
+            self[word] = folded
+        return folded
+
+
+_folded_words = _FoldedWords()
 
 
 def _fold(content: str) -> str:

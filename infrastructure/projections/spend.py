@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from importlib import import_module
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import BigInteger, Column, Connection, Insert, Integer, String, Table, select
 
 from application.console.answers import Spend, SpendRow
 from application.ports import Recorded
@@ -65,7 +66,7 @@ class SpendByDay:
     def flush(self) -> None:
         if self._grown:
             rows = [msgspec.structs.asdict(each) for each in self._grown.values()]
-            self._connection.execute(_ADD[self._connection.dialect.name], rows)
+            self._connection.execute(_add_on(self._connection.dialect.name), rows)
             self._grown.clear()
 
     def on_hold_settled(self, event: Usage.HoldSettled, recorded: Recorded) -> None:
@@ -80,15 +81,13 @@ class SpendByDay:
         grown.absorbed += event.absorbed
 
 
-def _adding(insert: "sqlite.Insert | postgresql.Insert") -> "sqlite.Insert | postgresql.Insert":
+@cache
+def _add_on(engine: str) -> Insert:
+    # The other engine's side of SQLAlchemy would be loaded in vain.
+    insert = import_module(f"sqlalchemy.dialects.{engine}").insert(spend)
     sums = {name: spend.c[name] + insert.excluded[name] for name in _SUMS}
-    return insert.on_conflict_do_update(index_elements=["day", "model"], set_=sums)
-
-
-_ADD = {
-    "sqlite": _adding(sqlite.insert(spend)),
-    "postgresql": _adding(postgresql.insert(spend)),
-}
+    added: Insert = insert.on_conflict_do_update(index_elements=["day", "model"], set_=sums)
+    return added
 
 
 def _day(at: datetime | int) -> int:

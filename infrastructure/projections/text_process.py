@@ -20,8 +20,9 @@ import msgspec
 from sqlalchemy import URL, Connection
 
 from infrastructure.database import sync_writer_engine
-from infrastructure.projections import checkpoint, search_fts5
-from infrastructure.projections.texts import LiveTexts, Move, NewText
+from infrastructure.projections import checkpoint, search, search_fts5
+from infrastructure.projections.search_words import Entry
+from infrastructure.projections.texts import Move, NewText
 
 BATCHES_WAITING = 8
 
@@ -31,7 +32,6 @@ _length = struct.Struct("<Q")
 class Changes(msgspec.Struct, array_like=True):
     """Of one batch. `committed` is the position to commit with, where that is to be done."""
 
-    moves: list[Move]
     new: list[NewText]
     committed: int | None
 
@@ -72,19 +72,19 @@ class TextProcess:
         self._process.wait()
 
     def move(self, moves: Sequence[Move]) -> None:
-        self._moves += moves
+        """Nothing ever changes hands in a set that is being filled."""
+        assert not moves
 
     def add(self, new: Sequence[NewText]) -> None:
         self._new += new
 
     def forget(self) -> None:
         """What was not handed over."""
-        self._moves: list[Move] = []
         self._new: list[NewText] = []
 
     def hand_over(self, committed: int | None = None) -> None:
         """Waits where the process is far behind. Raises RuntimeError where it has ended."""
-        self._waiting.put(msgspec.msgpack.encode(Changes(self._moves, self._new, committed)))
+        self._waiting.put(msgspec.msgpack.encode(Changes(self._new, committed)))
         self.forget()
         if self._broken:
             raise self._ended()
@@ -130,11 +130,13 @@ def main(views: Path, changes: BinaryIO) -> None:
 
 def _take(connection: Connection, changes: BinaryIO) -> int | None:
     """Apply what comes, up to where it is to be committed; None at the end."""
-    texts = LiveTexts(connection)
     while (frame := _next_frame(changes)) is not None:
         batch = _decoder.decode(frame)
-        texts.move(batch.moves)
-        texts.add(batch.new)
+        if batch.new:
+            # Past SQLAlchemy's statements, which take longer than to write it.
+            rows = [(text.number, text.content, text.reasoning) for text in batch.new]
+            connection.exec_driver_sql(_INSERT, rows)
+        search.add(connection, [Entry(t.number, t.owner, t.content) for t in batch.new])
         if batch.committed is not None:
             return batch.committed
     return None
@@ -149,6 +151,7 @@ def _next_frame(changes: BinaryIO) -> bytes | None:
     return frame if len(frame) == length else None
 
 
+_INSERT = "INSERT INTO texts (number, content, reasoning) VALUES (?, ?, ?)"
 _decoder = msgspec.msgpack.Decoder(Changes)
 
 

@@ -125,9 +125,9 @@ class SqlViews:
         """How many events the views are behind the log."""
         return max(0, await self._store.head() - self.position)
 
-    async def wait(self, position: int, timeout: float) -> None:
+    async def wait(self, position: int, timeout: float, *, patient: bool = False) -> None:
         """Until the views hold `position`. Raises ViewsBehind."""
-        await self._progress.wait(position, timeout)
+        await self._progress.wait(position, timeout, patient=patient)
 
     def when_applied(self, observe: Observe) -> None:
         """`observe` is told of each batch that this process applies, beside those told already."""

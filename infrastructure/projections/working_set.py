@@ -99,8 +99,11 @@ class WorkingSet(Generic[R]):
         self._stored = rows
         self._key = key
         self._rows: dict[Key, R | None] = {}
-        self._in_table: set[Key] = set()
+        self._new: dict[Key, None] = {}
+        """Not in the table yet."""
         self._touched: dict[Key, None] = {}
+        self._removed: set[Key] = set()
+        """Still in the table."""
 
     def prefetch(self, keys: Iterable[Key]) -> None:
         unknown = [key for key in set(keys) if key not in self._rows]
@@ -108,9 +111,7 @@ class WorkingSet(Generic[R]):
             return
         self._rows.update(dict.fromkeys(unknown))
         for row in self._stored.read(unknown):
-            key = getattr(row, self._key)
-            self._rows[key] = row
-            self._in_table.add(key)
+            self._rows[getattr(row, self._key)] = row
 
     def find(self, key: Key) -> R | None:
         try:
@@ -137,13 +138,21 @@ class WorkingSet(Generic[R]):
         if self._rows.get(key) is not None:
             raise ValueError(f"there is a row of {key}")
         self._rows[key] = row
-        self._touched[key] = None
+        if key in self._removed:
+            self._removed.discard(key)
+            self._touched[key] = None
+        else:
+            self._new[key] = None
         return row
 
     def remove(self, key: Key) -> R:
         """Take the row out; returns it. Raises KeyError."""
-        row = self.change(key)
+        row = self.get(key)
         self._rows[key] = None
+        if key in self._new:
+            del self._new[key]
+        else:
+            self._removed.add(key)
         return row
 
     def forget(self, gone: Callable[[R], bool]) -> None:
@@ -151,30 +160,21 @@ class WorkingSet(Generic[R]):
         for key, row in self._rows.items():
             if row is not None and gone(row):
                 self._rows[key] = None
-                self._in_table.discard(key)
-                self._touched.pop(key, None)
+                self._new.pop(key, None)
 
     def flush(self) -> None:
         """Write what was changed since the last time."""
-        inserts: list[R] = []
-        updates: list[R] = []
-        deletes: list[Key] = []
-        for key in self._touched:
-            row = self._rows[key]
-            if row is None:
-                if key in self._in_table:
-                    deletes.append(key)
-                    self._in_table.discard(key)
-            elif key in self._in_table:
-                updates.append(row)
-            else:
-                inserts.append(row)
-                self._in_table.add(key)
-        self._stored.write(inserts, updates, deletes)
+        rows = self._rows
+        inserts = [row for key in self._new if (row := rows[key]) is not None]
+        updates = [
+            row for key in self._touched if key not in self._new and (row := rows[key]) is not None
+        ]
+        self._stored.write(inserts, updates, list(self._removed))
+        self._new.clear()
         self._touched.clear()
+        self._removed.clear()
         self._forget_oldest()
 
     def _forget_oldest(self) -> None:
         for key in list(islice(self._rows, max(0, len(self._rows) - KEPT))):
             del self._rows[key]
-            self._in_table.discard(key)

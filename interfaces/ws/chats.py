@@ -179,14 +179,16 @@ class ChatsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
             await self._spend(connection)
             caller = msgspec.structs.replace(connection.caller, correlation=correlation)
             reply = await self._answer(connection, name, arguments, caller)
+            # Once, for the reply event and the acknowledgement.
+            payload = msgspec.Raw(msgspec.json.encode(reply.payload))
             if not reply.pushed:
-                self._connections.emit([connection], reply.event, reply.payload)
+                self._connections.emit([connection], reply.event, payload)
         except Exception as error:  # noqa: BLE001 - the edge: every error has its answer
             refusal = self._incidents.mapped("socket request", error).error
             told = refusal.within(SocketError, request=name[:NAME_SHOWN])
             self._connections.emit([connection], "assistant_error", told)
             return Refused(refusal)
-        return reply.payload
+        return payload
 
     async def _spend(self, connection: Connection) -> None:
         """Raises RateLimited; who does not listen to that is hung up on."""

@@ -69,11 +69,11 @@ class Pushes:
         """Wait for more of the log, and push what the views hold of it. Raises ViewsBehind."""
         if await self._store.wait(self.position, IDLE) <= self.position:
             return
-        await self._views.wait(self.position + 1, FRESH_WITHIN)
+        await self._views.wait(self.position + 1, FRESH_WITHIN, patient=True)
         if not len(self._connections):
             self._advance(max(self.position, self._views.position))
             return
-        recorded = await self._store.read_all(self.position, BATCH)
+        recorded = await self._store.read_on(self.position, BATCH)
         held = self._views.position
         visible = [each for each in recorded if each.position <= held]
         for each, following in zip(visible, [*visible[1:], None], strict=False):

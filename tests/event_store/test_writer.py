@@ -94,7 +94,9 @@ def test_a_jobs_failure_undoes_only_the_jobs_own_writes(url: str) -> None:
         with engine.begin() as connection:
             set_up(connection)
         heads: list[int] = []
-        writer = Writer(engine, SetClock(), ClockTime(SetClock()), heads.append)
+        writer = Writer(
+            engine, SetClock(), ClockTime(SetClock()), lambda head, _: heads.append(head)
+        )
         first = writer.run(lambda connection: note(connection, "first"))
         failing = writer.run(fail)
         last = writer.run(lambda connection: note(connection, "last"))

@@ -203,7 +203,7 @@ def test_what_is_deleted_is_not_found(given: Given) -> None:
     given.happened(deleted)
     assert found(given, owner, "needle").results == []
     assert hits(given, kept, "needle") == ["a needle kept"]
-    index = str(given.read(lambda c: c.execute(search.BY_ENGINE[c.dialect.name].contents).all()))
+    index = str(given.read(lambda c: c.execute(search.index_on(c.dialect.name).contents).all()))
     assert "kept" in index
     assert "answered" not in index and owner.hex not in index
 
