@@ -123,8 +123,8 @@ class _Form:
 
     def decoded(self, row: Row) -> msgspec.Struct:
         _, stream, version, topic, schema_version, payload, personal, recorded_at = row
-        if schema_version != self._version:
-            return self._upcast(row)
+        if schema_version != self._version or type(payload) is not bytes or payload[-1:] != b"}":
+            return self._by_event(row)
         fields = payload
         if personal is not None and self._is_personal:
             content = self._open(personal, _uuid_of(stream), version, topic)
@@ -137,8 +137,8 @@ class _Form:
         event.timestamp = recorded_at
         return event  # type: ignore[no-any-return]
 
-    def _upcast(self, row: Row) -> msgspec.Struct:
-        """Of a row in an older schema: seldom, so by way of the event."""
+    def _by_event(self, row: Row) -> msgspec.Struct:
+        """Of a row in an older schema, or not as it was written: seldom, so the slow way."""
         event = self._codec.decode(_AsStored(*row), time_of(row[7]))
         fields = self.bare_class.__struct_fields__
         return self.bare_class(**{field: _bare_value(event.__dict__[field]) for field in fields})

@@ -41,7 +41,9 @@ test("what is sent while the service goes down is answered by its successor", as
   between.target = (await successor).url;
   const { content, chatId } = await late.done;
   assert.equal(content.trim(), "late");
-  assert.deepEqual([...met], ["SERVER_DRAINING", "UNREACHABLE"]);
+  // Its successor may be there before the next try.
+  met.delete("UNREACHABLE");
+  assert.deepEqual([...met], ["SERVER_DRAINING"]);
   assert.equal((await dabir.listMessages(chatId)).total, 2);
 });
 
