@@ -33,7 +33,7 @@ fmt: setup
 
 # Run a benchmark, or list them
 bench name="" *args: (_install "dev")
-    {{ if name == "" { "ls benchmarks/*.py" } else { python + " -m benchmarks." + name + " " + args } }}
+    {{ if name == "" { "grep -l __main__ benchmarks/*.py" } else { python + " -m benchmarks." + name + " " + args } }}
 
 # Seeded faults for as long as you like: `just soak --runs 5000`, `just soak --seed 7 --runs 1`
 soak *args: (_install "dev")

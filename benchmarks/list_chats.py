@@ -11,9 +11,6 @@ Listed are 20 chats of a person who has 40, and 10 of one who has 10 and of one 
 
 import argparse
 import asyncio
-import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -25,10 +22,10 @@ import socketio
 
 from benchmarks.load.bare_socketio import NAMESPACE
 from benchmarks.load.chats import conversation, log_in, monologues, user, write
-from benchmarks.load.contestants import UNLIMITED
+from benchmarks.load.contestants import UNLIMITED, bare_socketio
 from benchmarks.load.processes import cpu_of
 from benchmarks.results import KEEP, Result, Row, in_turn, median_ratio, report
-from tests.service import ROOT, Service, token
+from tests.service import Service, token
 
 FEW = 1_000
 CHATS_OF_USUAL, CHATS_OF_SOME = 40, 10
@@ -69,22 +66,8 @@ def ours(folder: Path, messages: int, chats: int) -> Iterator[Server]:
 
 @contextmanager
 def bare(answer: object) -> Iterator[Server]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.load.bare_socketio"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    try:
-        assert process.stdin
-        assert process.stdout
-        json.dump(answer, process.stdin)
-        process.stdin.close()
-        yield Server(process.pid, f"http://127.0.0.1:{process.stdout.readline().strip()}")
-    finally:
-        process.terminate()
-        process.wait()
+    with bare_socketio(answer) as (pid, port):
+        yield Server(pid, f"http://127.0.0.1:{port}")
 
 
 class Asking:

@@ -12,20 +12,25 @@ the first few, for whom much is set up, are not counted.
 import argparse
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from statistics import median
 from typing import TypeAlias
 
 import aiohttp
 
 from benchmarks.load.bare_socketio import NAMESPACE
-from benchmarks.load.contestants import Contestant, dabir, litellm_proxy, provider, put_under_load
+from benchmarks.load.contestants import (
+    Contestant,
+    bare_socketio,
+    dabir,
+    litellm_proxy,
+    provider,
+    put_under_load,
+)
 from benchmarks.load.processes import memory_of
 from benchmarks.results import KEEP, Result, Row, report
-from tests.service import ROOT, token
+from tests.service import token
 
 SHORT, LASTING = MODELS = ("tokens-5", "tokens-4000-at-1")
 AT_ONCE = 16
@@ -65,7 +70,7 @@ def _round(streams: int, sockets: int) -> Iterator[tuple[str, str, float]]:
         with dabir(upstream, MODELS) as ours:
             put_under_load(ours, SHORT, 1)
             yield ours.name, "KB a socket", _growth(ours.pid, _socket_at(ours.port), sockets)
-    with _bare_socketio() as (pid, port):
+    with bare_socketio([]) as (pid, port):
         yield "python-socketio alone", "MB at rest", memory_of(pid) / 1e6
         yield "python-socketio alone", "KB a socket", _growth(pid, _socket_at(port), sockets)
 
@@ -145,27 +150,6 @@ async def _answer_pings(socket: aiohttp.ClientWebSocketResponse) -> None:
     async for message in socket:
         if message.data == "2":
             await socket.send_str("3")
-
-
-@contextmanager
-def _bare_socketio() -> Iterator[tuple[int, int]]:
-    """Yields its process's id and its port."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.load.bare_socketio"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    try:
-        assert process.stdin
-        assert process.stdout
-        process.stdin.write("[]")
-        process.stdin.close()
-        yield process.pid, int(process.stdout.readline())
-    finally:
-        process.terminate()
-        process.wait()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What a benchmark found: shown, and on `--keep` kept for docs/performance.md.
 
-A benchmark ends with `report(Result(...))`. Kept results are benchmarks/results/NAME.json; `just
-bench report` draws them and writes their tables into the document.
+A benchmark ends with `report(Result(...))`. Kept results are benchmarks/results/NAME.json, which
+benchmarks/report.py draws and writes into the document.
 """
 
 import os

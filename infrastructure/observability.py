@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from contextlib import suppress
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -64,9 +65,11 @@ class Lines:
         self.name = name
 
     def write(self, line: str) -> None:
-        # One call, so that lines of several threads and processes do not mix.
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+        # Where nobody reads the lines any more, nobody can be told so, and requests go on.
+        with suppress(OSError, ValueError):
+            # One call, so that lines of several threads and processes do not mix.
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
 
     debug = info = warning = error = critical = write
 

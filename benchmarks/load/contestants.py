@@ -207,6 +207,24 @@ def litellm_proxy(
             yield _speaking_openai("LiteLLM proxy", process.pid, port, PROXY_KEY)
 
 
+@contextmanager
+def bare_socketio(answer: object) -> Iterator[tuple[int, int]]:
+    """python-socketio alone, which answers `list_chats` with this. Yields its pid and port."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.load.bare_socketio"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    with _ended_after(process):
+        assert process.stdin
+        assert process.stdout
+        json.dump(answer, process.stdin)
+        process.stdin.close()
+        yield process.pid, int(process.stdout.readline())
+
+
 def peer(name: str, *packages: str) -> Path:
     """The virtual environment of a peer, made when it is first asked for."""
     folder = PEERS / name

@@ -7,10 +7,8 @@ very process, and need not be asked of the database again.
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
-from uuid import UUID
 
-import msgspec
-
+from application.ledger.ports import StoredEvent
 from infrastructure.event_store.codec import RowValues
 
 MOST_EVENTS = 256
@@ -18,43 +16,25 @@ MOST_BYTES = 4 * 1024 * 1024
 """Of contents; who is further behind reads the database."""
 
 
-class TailRow(msgspec.Struct, frozen=True):
-    """A row of `events`, without its digests."""
-
-    position: int
-    stream_id: UUID
-    version: int
-    topic: str
-    schema_version: int
-    payload: bytes
-    personal: bytes | None
-    meta: bytes
-    recorded_at: int
-
-    @property
-    def size(self) -> int:
-        return len(self.payload) + len(self.personal or b"")
-
-
 class Tail:
     """Rows of positions that follow each other, the last ones this process committed."""
 
     def __init__(self) -> None:
-        self._rows: deque[TailRow] = deque()
+        self._rows: deque[StoredEvent] = deque()
         self._size = 0
 
     def extend(self, rows: Iterable[RowValues]) -> None:
         """By rows that are committed, in the order of their positions."""
         for values in rows:
-            row = TailRow(*(values[field] for field in TailRow.__struct_fields__))
+            row = StoredEvent(**values)
             if self._rows and row.position != self._rows[-1].position + 1:
                 self.clear()  # another process has written in between
             self._rows.append(row)
-            self._size += row.size
+            self._size += _size(row)
         while self._rows and (len(self._rows) > MOST_EVENTS or self._size > MOST_BYTES):
-            self._size -= self._rows.popleft().size
+            self._size -= _size(self._rows.popleft())
 
-    def after(self, position: int, limit: int) -> list[TailRow]:
+    def after(self, position: int, limit: int) -> list[StoredEvent]:
         """At most `limit` rows from `position` + 1; none where that one is not here."""
         start = position + 1 - self._rows[0].position if self._rows else -1
         return list(islice(self._rows, start, start + limit)) if start >= 0 else []
@@ -62,3 +42,7 @@ class Tail:
     def clear(self) -> None:
         self._rows.clear()
         self._size = 0
+
+
+def _size(row: StoredEvent) -> int:
+    return len(row.payload) + len(row.personal or b"")

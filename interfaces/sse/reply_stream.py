@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import nullcontext
+from contextlib import aclosing, nullcontext
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -153,33 +153,43 @@ class ReplyStreams:
         if phase not in ("t", "u"):
             deltas = DeltaFrames(token, str(beginning.message_id))
             told = Told(deltas, *((place.text, place.reasoning) if place else (0, 0)))
-            view = None if own else await self._if_over(beginning.reply_id)
-            ending = None
-            if view is None:
-                async with (
-                    nullcontext(own) if own else self._live.follow(beginning.reply_id) as live
-                ):
-                    at_once = partial(told.at_once, live, outlet)
-                    while not live.ended or told.is_behind(live):
-                        for event in told.news(live):
-                            yield event
-                        await live.beyond(told.text, told.reasoning, at_once)
-                    ending = live.ending
-            if ending is None:
-                # It ended before we looked, or elsewhere, or this node lost it: so the log knows.
-                missed = view is None
-                view = view or await self._ended(beginning.reply_id)
-                for event in told.rest(view, with_reasoning=missed):
-                    yield event
-                ending = _ending_of(view)
-            position = ending.position
-            yield self._terminal(token, beginning, ending)
+            saying = self._until_end(beginning.reply_id, own, told, outlet)
+            async with aclosing(saying) as said:
+                async for delta_or_end in said:
+                    if isinstance(delta_or_end, Ending):
+                        position = delta_or_end.position
+                        yield self._terminal(token, beginning, delta_or_end)
+                    else:
+                        yield delta_or_end
         if phase != "u" and payer is not None:
             try:
                 usage = await self._views.usage(payer, position)
             except ViewsBehind:
                 return  # a client that comes back with the terminal event's id gets it then
             yield frame(f"{token}.u", "usage_info", usage)
+
+    async def _until_end(
+        self, reply_id: UUID, own: FollowedReply | None, told: Told, outlet: Outlet
+    ) -> AsyncGenerator[bytes | Ending, None]:
+        """The deltas of a reply while it grows and after it, and its end."""
+        view = None if own else await self._if_over(reply_id)
+        ending = None
+        if view is None:
+            async with nullcontext(own) if own else self._live.follow(reply_id) as live:
+                at_once = partial(told.at_once, live, outlet)
+                while not live.ended or told.is_behind(live):
+                    for delta in told.news(live):
+                        yield delta
+                    await live.beyond(told.text, told.reasoning, at_once)
+                ending = live.ending
+        if ending is None:
+            # It ended before we looked, or elsewhere, or this node lost it: the log has the end.
+            missed = view is None
+            view = view or await self._ended(reply_id)
+            for delta in told.rest(view, with_reasoning=missed):
+                yield delta
+            ending = _ending_of(view)
+        yield ending
 
     async def _if_over(self, reply_id: UUID) -> ReplyView | None:
         """The reply if it is known to have ended, so that nobody has to be asked for its text."""

@@ -96,3 +96,19 @@ def test_people_get_lines_where_they_ask_for_them() -> None:
     assert "news" in first
     assert "request" in first
     assert not first.startswith("{")
+
+
+def test_who_reads_the_lines_no_more_stops_nothing() -> None:
+    program = """
+import os, structlog, sys
+from infrastructure.observability import configure_logging
+configure_logging()
+reads, writes = os.pipe()
+os.close(reads)
+sys.stderr = os.fdopen(writes, "w")
+structlog.get_logger("dabir").info("into a broken pipe")
+sys.stderr = None
+print("went on", flush=True)
+os._exit(0)
+"""
+    assert run(program).stdout == "went on\n"
