@@ -55,8 +55,10 @@ def draw(result: Result, chart: Chart, path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(7, 3.2), layout="constrained")
     if chart.kind == "bars":
         drawn = [row for row in result.rows if isinstance(row.get(chart.up), int | float)]
-        names = [str(row[chart.across]) for row in drawn]
-        bars = axes.barh(names, [float(row[chart.up] or 0) for row in drawn], color="#3b6ea5")
+        told = [column for column in (chart.across, chart.by) if column is not None]
+        names = [", ".join(shown(row.get(column)) for column in told) for row in drawn]
+        lengths = [float(row[chart.up] or 0) for row in drawn]
+        bars = axes.barh(range(len(names)), lengths, tick_label=names, color="#3b6ea5")
         axes.bar_label(bars, [shown(row[chart.up]) for row in drawn], padding=3)
         axes.invert_yaxis()
         axes.set_xlabel(chart.up)

@@ -18,8 +18,17 @@ KINDS = ["openai", "hosted_vllm", "deepseek", "mistral", "groq", "openrouter", "
 
 
 class Answer(msgspec.Struct):
+    """Takes what it can at once, as the owner of a reply does."""
+
     deltas: list[Delta]
     failure: ModelFailure | None = None
+    taken: int = 0
+    """Deltas that were not waited for."""
+    ready: bool = True
+
+    def take(self, delta: Delta) -> None:
+        self.deltas.append(delta)
+        self.taken += 1
 
     @property
     def text(self) -> str:
@@ -63,7 +72,7 @@ async def ask(asked: LitellmGateway, prompt: Prompt) -> Answer:
     answer = Answer([])
     model: LanguageModel = asked
     try:
-        async with aclosing(model.reply(prompt)) as deltas:
+        async with aclosing(model.reply(prompt, answer)) as deltas:
             async for delta in deltas:
                 answer.deltas.append(delta)
     except ModelFailure as failure:

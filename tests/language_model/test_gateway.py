@@ -208,6 +208,34 @@ def test_a_slow_reader_is_not_a_slow_provider(upstream: Upstream) -> None:
     assert asyncio.run(read_slowly()) == "t0 t1 t2 "
 
 
+@pytest.mark.parametrize("kind", ["openai", "deepseek"])
+def test_what_is_read_in_bytes_is_taken_at_once_but_for_the_first(
+    upstream: Upstream, kind: str
+) -> None:
+    answer = _ask(upstream, f"{kind}/tokens-20-at-100")
+    assert answer.text == "".join(f"t{number} " for number in range(20))
+    waited_for = len(answer.deltas) - answer.taken
+    if kind == "openai":
+        assert (answer.deltas[0].text, waited_for) == ("t0 ", 2), "the first, and how it ended"
+    else:
+        assert answer.taken == 0
+
+
+def test_who_is_not_ready_has_all_of_it_yielded_in_its_order(upstream: Upstream) -> None:
+    async def read() -> Answer:
+        asked, answer = gateway(upstream, "openai/tokens-40-at-100"), Answer([])
+        async with aclosing(asked.reply(prompt("openai/tokens-40-at-100"), answer)) as deltas:
+            async for delta in deltas:
+                answer.deltas.append(delta)
+                answer.ready = not answer.ready
+        await asked.aclose()
+        return answer
+
+    answer = asyncio.run(read())
+    assert answer.text == "".join(f"t{number} " for number in range(40))
+    assert 0 < answer.taken < len(answer.deltas) - 2
+
+
 def test_an_answer_that_said_how_it_ended_is_whole_without_its_usage(upstream: Upstream) -> None:
     finish = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\n'
     upstream.script("dawdle", [finish] + [b": ping\n\n"] * 1000)
