@@ -9,8 +9,8 @@ from application.ports import ModelSpec, PromptMessage
 from application.queries import HistoryMessage, Views
 from application.token_count import TokenCounter, token_count
 
-PAGE = 64
-"""Messages read at a time, upwards from the newest."""
+FIRST_PAGE, PAGE = 16, 64
+"""Messages read at a time, upwards from the newest; few windows hold less than the first few."""
 MESSAGE_OVERHEAD = 6
 """Tokens that a chat template adds to a message, about."""
 MARGIN = 8
@@ -47,12 +47,12 @@ class Prompts:
         window = model.context_window - model.context_window // MARGIN
         budget = max(window - max_tokens, window // 2)
         newest_first: list[PromptMessage] = []
-        tokens = 0
+        tokens, limit = 0, FIRST_PAGE
         if content is not None:
             newest_first.append(PromptMessage("user", content))
             tokens = await token_count(self._counter, content) + MESSAGE_OVERHEAD
         while parent_id is not None:
-            page = await self._views.history(principal, chat_id, parent_id, PAGE)
+            page = await self._views.history(principal, chat_id, parent_id, limit)
             for message in page:
                 if not message.content:
                     continue
@@ -63,7 +63,8 @@ class Prompts:
                 newest_first.append(PromptMessage(message.role, message.content))
                 tokens += count
             else:
-                parent_id = page[-1].parent_id if len(page) == PAGE else None
+                parent_id = page[-1].parent_id if len(page) == limit else None
+            limit = PAGE
         # A prompt that begins with an answer is refused by some providers.
         while len(newest_first) > 1 and newest_first[-1].role == "assistant":
             newest_first.pop()
