@@ -75,7 +75,7 @@ class Wire:
 
     async def _start(self) -> None:
         self._alive.set()
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._begin, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:
@@ -89,11 +89,13 @@ class Wire:
         for end in self._ends:
             end.transport.abort()
 
-    async def _serve(self, client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
+    def _begin(self, client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
+        """Serve in a task of our own: asyncio logs an error for each of its own that is cancelled."""
+        task = self._loop.create_task(self._serve(client, answers))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
         self._ends.add(answers)
         requests = None
         try:

@@ -83,6 +83,7 @@ class Follower:
 
     async def _follow(self, request: Request, plan: ReadingPlan) -> Reading | None:
         cuts = list(plan.cuts)
+        left_open = False
         while True:
             cut = cuts.pop(0) if cuts else None
             outcome = await self._connect(request, cut)
@@ -90,8 +91,17 @@ class Follower:
             if outcome == "refused":
                 if self._goes_down and self._code in PASSING:
                     if request.sent is None or request.sent.key:
+                        left_open = True
                         await self._back()
                         continue
+                    self._seen.unanswered += 1
+                elif (
+                    request.sent is not None
+                    and left_open
+                    and (self._goes_down or self._code in GIVEN_UP)
+                ):
+                    # The earlier attempt may be carried out all the same: by another node after
+                    # this one, or before its chat was given up.
                     self._seen.unanswered += 1
                 self._check_refusal(request)
                 return None
@@ -108,6 +118,7 @@ class Follower:
                 if request.sent is not None and request.sent.key is None:
                     self._seen.unanswered += 1
                     return None
+                left_open = True
                 continue  # the same again, under its key; a GET is safe anyway
             if outcome == "ended" and not reading.whole:
                 if reading.terminal is None and not self._goes_down:

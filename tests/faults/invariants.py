@@ -129,7 +129,11 @@ def check_log(seen: Seen, told: Told, calls_of: Mapping[str, int]) -> None:
             raise BrokenPromiseError(f"the acknowledged reply {reply_id} is not in the log")
     unasked = told.replies.keys() - seen.replies.keys()
     if len(unasked) > seen.unanswered:
-        raise BrokenPromiseError(f"{len(unasked)} replies that nobody was told of, {unasked}")
+        contents = {reply_id: told.replies[reply_id].user_content[:80] for reply_id in unasked}
+        raise BrokenPromiseError(
+            f"{len(unasked)} replies that nobody was told of, {contents}, where"
+            f" {seen.unanswered} requests were left without an answer"
+        )
     for content, count in told.contents.items():
         if count != 1:
             raise BrokenPromiseError(f"{count} messages {content!r}")
