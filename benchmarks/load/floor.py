@@ -7,6 +7,7 @@ Both send each token as an event of ours, on the server that Dabir runs on.
 """
 
 import asyncio
+import os
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable
@@ -72,6 +73,8 @@ def by_litellm(provider: str) -> Tokens:
     from infrastructure.language_model import litellm_library
 
     litellm: Any = litellm_library.load()
+    # As litellm comes, by OpenAI's SDK.
+    del os.environ["EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER"]
 
     async def tokens(asked: Asked) -> AsyncGenerator[str, None]:
         stream = await litellm.acompletion(

@@ -13,7 +13,9 @@ from infrastructure.language_model.catalogue import Catalogue, Route
 from infrastructure.language_model.gateway import LitellmGateway
 from tests.upstream import Upstream
 
-KINDS = ["openai", "hosted_vllm", "deepseek", "mistral", "groq", "openrouter", "anthropic"]
+READ_IN_BYTES = ["openai", "hosted_vllm", "deepseek"]
+READ_BY_LITELLM = ["mistral", "groq", "openrouter", "anthropic"]
+KINDS = READ_IN_BYTES + READ_BY_LITELLM
 """Providers whose streams litellm holds in different ways."""
 
 
