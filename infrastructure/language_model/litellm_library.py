@@ -65,8 +65,7 @@ def _load() -> Any:
     litellm.drop_params = True
     # Repetition is a model's own affair, and max_tokens bounds it.
     litellm.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize
-    handler = importlib.import_module("litellm.llms.custom_httpx.http_handler").AsyncHTTPHandler
-    handler.single_connection_post_request = _not_again
+    _do_without()
     for name in LOGGERS:
         # What it logs can hold a provider's text, and so a key or what a person wrote.
         logging.getLogger(name).disabled = True
@@ -107,6 +106,18 @@ def keep_loopback_direct() -> None:
     given = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")
     direct = ",".join(dict.fromkeys(host for host in [*given, *LOOPBACK] if host))
     os.environ.update(dict.fromkeys(("no_proxy", "NO_PROXY"), direct))
+
+
+def _do_without() -> None:
+    """Leave out what litellm does around a call, and cannot be told not to."""
+    handlers = importlib.import_module("litellm.llms.custom_httpx.http_handler")
+    handlers.AsyncHTTPHandler.single_connection_post_request = _not_again
+    loggings = importlib.import_module("litellm.litellm_core_utils.litellm_logging")
+    loggings.Logging.response_cost_calculator = _no_cost
+
+
+def _no_cost(*_: object, **__: object) -> None:
+    """What an answer costs is Dabir's affair: a sixth of a call, as litellm reckons it beforehand."""
 
 
 async def _not_again(*_: object, **__: object) -> None:
