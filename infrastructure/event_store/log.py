@@ -7,11 +7,12 @@ from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from application.ports import Recorded
 from infrastructure.event_store.codec import Codec, EventRow, RowValues
+from infrastructure.event_store.one_hop import read_rows
 from infrastructure.event_store.schema import events
 from infrastructure.event_store.tail import Tail
 
@@ -20,6 +21,7 @@ Fetch: TypeAlias = Callable[[Collection[UUID]], Awaitable[None]]
 POLL_SECONDS = 0.25
 """How late a commit of another process is noticed."""
 
+_HEAD = "SELECT max(position) FROM events"
 _read = select(
     events.c.position,
     events.c.stream_id,
@@ -57,8 +59,7 @@ class Log:
         return self._head
 
     async def head(self) -> int:
-        async with self._readers.connect() as connection:
-            head = await connection.scalar(select(func.max(events.c.position)))
+        [(head,)] = await read_rows(self._readers, _HEAD)
         self.committed(head or 0)
         return self._head
 

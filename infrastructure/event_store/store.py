@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 from eventsourcing.domain import Aggregate
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from application.errors import ConfigurationError, StreamNotFound
@@ -34,13 +34,13 @@ from infrastructure.event_store.encryption import Vault
 from infrastructure.event_store.lease_time import ClockTime, DatabaseTime, LeaseTime
 from infrastructure.event_store.leases import Leases
 from infrastructure.event_store.log import Log
+from infrastructure.event_store.one_hop import read_rows
 from infrastructure.event_store.open_replies import OpenReplies
 from infrastructure.event_store.other_nodes import HEAD, OtherNodes
 from infrastructure.event_store.principals import REMEMBERED, SqlPrincipals
 from infrastructure.event_store.recent import Recent
 from infrastructure.event_store.schema import (
     command_id,
-    commands,
     pair_with_keyring,
     set_up,
 )
@@ -51,6 +51,8 @@ from infrastructure.event_store.view_generations import ViewGenerations
 from infrastructure.event_store.writer import Observe, Writer
 
 log = structlog.get_logger()
+
+_RECALL = "SELECT request_digest, result FROM commands WHERE id = :id"
 
 
 class SqlEventStore:
@@ -181,15 +183,11 @@ class SqlEventStore:
         return position
 
     async def recall(self, key: CommandKey) -> CommandRecord | None:
-        query = select(commands.c.request_digest, commands.c.result).where(
-            commands.c.id == command_id(key)
-        )
-        async with self._readers.connect() as connection:
-            row = (await connection.execute(query)).one_or_none()
-        if row:
+        for digest, sealed in await read_rows(self._readers, _RECALL, {"id": command_id(key)}):
             await self._vault.fetch({key.principal})
-        result = row and self._vault.open_result(row.result, key.principal, key.route)
-        return CommandRecord(key, row.request_digest, result) if row and result else None
+            result = self._vault.open_result(sealed, key.principal, key.route)
+            return CommandRecord(key, digest, result) if result else None
+        return None
 
     async def checkpoint(self, lease: Lease, drafts: Sequence[Draft]) -> list[UUID]:
         """Keep what replies have said, all in one write.

@@ -117,7 +117,7 @@ def _do_without() -> None:
 
 
 def _no_cost(*_: object, **__: object) -> None:
-    """What an answer costs is Dabir's affair: a sixth of a call, as litellm reckons it beforehand."""
+    """What an answer costs is Dabir's affair. Reckoned beforehand it takes a sixth of a call."""
 
 
 async def _not_again(*_: object, **__: object) -> None:

@@ -11,6 +11,7 @@ from domain.chat import Chat
 from infrastructure.database import reader_engine, sync_reader_engine, sync_writer_engine
 from infrastructure.event_store import store as event_store
 from infrastructure.event_store.log import POLL_SECONDS
+from infrastructure.event_store.one_hop import read_rows
 from infrastructure.event_store.recent import Recent
 from infrastructure.event_store.store import SqlEventStore
 from tests.event_store.given import (
@@ -150,6 +151,22 @@ def test_readers_cannot_write(url: str) -> None:
         async with readers.connect() as connection:
             with pytest.raises(DBAPIError, match=r"readonly|read-only"):
                 await connection.execute(text("DELETE FROM events"))
+        await readers.dispose()
+
+    run(url, scenario)
+
+
+def test_a_read_in_one_hop_sees_what_was_committed_and_fails_as_others_do(url: str) -> None:
+    async def scenario(store: SqlEventStore, _clock: SetClock) -> None:
+        readers = reader_engine(url)
+        count = "SELECT count(*) FROM events WHERE position > :after"
+        for committed in range(3):
+            assert [tuple(row) for row in await read_rows(readers, count, {"after": 0})] == [
+                (committed,)
+            ]
+            with pytest.raises(DBAPIError):
+                await read_rows(readers, "SELECT nothing FROM nowhere")
+            await store.append(append_of(new_chat()))
         await readers.dispose()
 
     run(url, scenario)
