@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import create_engine, event, make_url
+from sqlalchemy import Connection, create_engine, event, make_url
 from sqlalchemy.exc import DisconnectionError, InvalidRequestError
 
 from application.errors import LeaseLost
@@ -18,6 +18,7 @@ from infrastructure import impatience
 from infrastructure import postgres as engines
 from infrastructure.database import is_gone
 from infrastructure.event_store.lease_time import DatabaseTime
+from infrastructure.event_store.schema import events
 from infrastructure.event_store.store import SqlEventStore
 from tests.engines import Postgres
 from tests.event_store.given import META, NOW, SetClock, append_of, new_chat, opened
@@ -38,6 +39,23 @@ def by(wire: Wire, url: str) -> str:
     plain = make_url(url)
     through = plain.set(host="127.0.0.1", port=wire.port, query={})
     return through.render_as_string(hide_password=False)
+
+
+def test_tables_may_take_longer_to_make_than_an_append(database_url: str) -> None:
+    seconds = engines.DURABLE_WITHIN / 1000 + 0.2
+
+    def dawdle(_table: object, connection: Connection, **_: object) -> None:
+        connection.exec_driver_sql(f"SELECT pg_sleep({seconds})")
+
+    async def open_and_append() -> int:
+        async with opened(database_url) as store:
+            return await store.append(append_of(new_chat()))
+
+    event.listen(events, "before_create", dawdle)
+    try:
+        assert asyncio.run(open_and_append()) == 1
+    finally:
+        event.remove(events, "before_create", dawdle)
 
 
 def test_a_tailing_reader_misses_nothing_of_twelve_writers(database_url: str) -> None:

@@ -93,6 +93,10 @@ def bring_up_to_date(connection: Connection) -> None:
 
 
 def _create(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        from infrastructure.postgres import take_longer
+
+        take_longer(connection)
     for metadata in LIVE:
         metadata.create_all(connection, checkfirst=False)
     _schema.create(connection)
