@@ -8,12 +8,15 @@ On SQLite and on a real PostgreSQL, each commit flushed to disk before it counts
 beforehand and encoded while the clock runs; ours with command key, lease and the reply's row, which
 the library has none of. Committers are tasks with us and threads with it. Then ours with the
 deciding, a send and an answer in turn (2.5 events an append), without and with a master key, where
-each conversation needs two keys of its own. CPU is that of this process, without PostgreSQL's.
+each conversation needs two keys of its own. `rows alone` is what SQLite itself takes: the rows that
+ours has written, ready-made, into the same tables by the bare driver, as many in a transaction. CPU
+is that of this process, without PostgreSQL's.
 """
 
 import argparse
 import asyncio
 import resource
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +37,7 @@ from benchmarks.results import Chart, Result, Row, in_turn, median_ratio, report
 from domain.chat import Chat, Parameters
 from domain.usage import Consumption, Price, Quote, Usage
 from infrastructure.data_folder import LOG_FILE
+from infrastructure.database import sync_writer_engine
 from infrastructure.event_store.encryption import vault_of
 from infrastructure.event_store.keyring import FILE_NAME, Keyring
 from infrastructure.event_store.master_key import MasterKey
@@ -136,6 +140,29 @@ class Bench:
                 count.append(sum(len(save) for share in shares for save in share))
         return count[-1]
 
+    def rows_alone(self) -> float:
+        sends = SENDS * self._committers
+        with self._a_log("SQLite") as url:
+            asyncio.run(self._append_decided("rows to write again", url))
+            engine = sync_writer_engine(url, secure_delete=True)
+            with engine.raw_connection() as pooled:
+                driver = pooled.driver_connection
+                assert isinstance(driver, sqlite3.Connection)
+                tables = [
+                    _Taken(driver, "events", EVENTS_OF_A_SEND * sends),
+                    _Taken(driver, "commands", sends),
+                    _Taken(driver, "open_replies", sends),
+                ]
+                with self._measured("rows alone, SQLite") as count:
+                    for number in range(SENDS):
+                        driver.execute("BEGIN IMMEDIATE")
+                        for table in tables:
+                            driver.executemany(table.insert, table.share(number))
+                        driver.execute("COMMIT")
+                    count.append(EVENTS_OF_A_SEND * sends)
+            engine.dispose()
+        return count[-1]
+
     def deciding(self, engine: str, *masters: str) -> float:
         what = f"with the deciding{', sealed' if masters else ''}, {engine}"
         with self._a_log(engine) as url:
@@ -190,6 +217,25 @@ class Bench:
         count.append(count[0] / took)
 
 
+class _Taken:
+    """A table's last rows, taken out of it, to be written again in as many transactions."""
+
+    def __init__(self, driver: sqlite3.Connection, table: str, rows: int) -> None:
+        # What a send adds to other tables lies anywhere in them.
+        in_order, of_these = "random()", ""
+        if table == "events":
+            in_order, of_these = "position", " WHERE position >= ?"
+        last = f"FROM {table} ORDER BY {in_order} DESC LIMIT {rows}"
+        self._rows = driver.execute(f"SELECT * {last}").fetchall()[::-1]
+        driver.execute(f"DELETE FROM {table}{of_these}", self._rows[0][:1] if of_these else ())
+        marks = ", ".join("?" * len(self._rows[0]))
+        self.insert = f"INSERT INTO {table} VALUES ({marks})"
+
+    def share(self, number: int) -> list[tuple[object, ...]]:
+        size = len(self._rows) // SENDS
+        return self._rows[number * size : (number + 1) * size]
+
+
 async def _append_all(store: SqlEventStore, appends: list[Append]) -> None:
     for append in appends:
         await store.append(append)
@@ -229,14 +275,17 @@ def main(rounds: int, committers: int, seconds: float) -> None:
                 f"library, {engine}": partial(bench.library, engine),
                 f"with the deciding, {engine}": partial(bench.deciding, engine),
             }
+        contestants["rows alone, SQLite"] = bench.rows_alone
         contestants["with the deciding, sealed, SQLite"] = partial(bench.deciding, "SQLite", MASTER)
         medians, taken = in_turn(rounds, contestants)
     rows: list[Row] = []
     for what, rate in medians.items():
-        reference = what.replace("ours", "library")
+        reference = what.replace("ours", "library").replace("rows alone", "library")
         row: Row = {"log": what, "events/s": rate, "µs of CPU an event": median(bench.cpu[what])}
         row["times the library"] = (
-            median_ratio(taken[what], taken[reference]) if what.startswith("ours") else None
+            median_ratio(taken[what], taken[reference])
+            if what.startswith(("ours", "rows alone"))
+            else None
         )
         rows.append(row)
     report(
