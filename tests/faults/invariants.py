@@ -187,19 +187,22 @@ def _expected(message: str) -> tuple[str | None, str]:
     return None, message
 
 
-def check_readings(seen: Seen, told: Told, downs: list[float]) -> float:
-    """What clients read is what is stored. Returns the most seconds of text that a crash took."""
+def check_readings(seen: Seen, told: Told, may_lose: bool) -> float:
+    """What clients read is what is stored. Returns the most seconds of text that a crash took.
+
+    `may_lose`: a node went down, or may have been taken for dead by the others.
+    """
     lost = 0.0
     for reading in seen.readings:
         known = seen.replies.get(reading.reply_id)
         ended = told.replies[reading.reply_id]
         if known is not None and str(ended.chat_id) != known.chat_id:
             raise BrokenPromiseError(f"reply {reading.reply_id} is of another chat")
-        lost = max(lost, _check_reading(reading, ended, downs))
+        lost = max(lost, _check_reading(reading, ended, may_lose))
     return lost
 
 
-def _check_reading(reading: Reading, ended: Ended, downs: list[float]) -> float:
+def _check_reading(reading: Reading, ended: Ended, may_lose: bool) -> float:
     content, terminal = ended.content, reading.terminal
     where = f"reply {reading.reply_id} ({ended.outcome})"
     if content is None:  # its chat was deleted in mid-reply: there is nothing stored to compare
@@ -223,7 +226,7 @@ def _check_reading(reading: Reading, ended: Ended, downs: list[float]) -> float:
             raise BrokenPromiseError(
                 f"{where}: {len(reading.text)} of {len(content)} characters were read"
             )
-        return _lost(reading, len(content), downs, where)
+        return _lost(reading, len(content), may_lose, where)
     if terminal is not None and reading.text != content:
         raise BrokenPromiseError(
             f"{where} was read as {reading.text[-80:]!r}, is {content[-80:]!r}"
@@ -252,13 +255,13 @@ def _check_terminal(reading: Reading, ended: Ended, where: str) -> None:
         raise BrokenPromiseError(f"{where} was told by {reading.terminal_name}")
 
 
-def _lost(reading: Reading, kept: int, downs: list[float], where: str) -> float:
+def _lost(reading: Reading, kept: int, may_lose: bool, where: str) -> float:
     """Seconds of text that were read and not kept, without the pause that its node was in."""
     times = [at for at, length in reading.arrived if length > kept]
     if not times:
         return 0.0
     lost = sum(min(later - at, PAUSED) for at, later in pairwise(times))
-    if not downs or lost > CHECKPOINT_WITHIN:
+    if not may_lose or lost > CHECKPOINT_WITHIN:
         raise BrokenPromiseError(f"{where}: {lost:.2f} s of text that was read are missing")
     return lost
 
