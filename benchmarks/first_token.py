@@ -23,10 +23,10 @@ from benchmarks.load.contestants import (
     Contestant,
     dabir,
     direct,
-    litellm_proxy,
     provider,
     put_under_load,
 )
+from benchmarks.load.peers import litellm_proxy
 from benchmarks.results import KEEP, Chart, Result, Row, report
 
 OTHERS_CORE, CORE = 0, 1

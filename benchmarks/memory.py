@@ -1,12 +1,13 @@
 """What the server holds: at rest, and for each open stream and idle socket.
 
     python -m benchmarks.memory [--streams 400] [--sockets 400] [--rounds 1]
+                                [--peers open-webui chainlit]
 
-At rest is after a first answer, with litellm loaded; beside it LiteLLM's proxy. Then streams of a
-provider that says a token a second are opened, until each has had its first token; and WebSockets
-that connect and say nothing, offering compression as browsers do, beside python-socketio's server
-alone. Told is what the processes grew by (PSS, the whole family), divided by how many there are;
-the first few, for whom much is set up, are not counted.
+At rest is after a first answer, with litellm loaded; beside it LiteLLM's proxy, and the peers that
+are named. Then streams of a provider that says a token a second are opened, until each has had its
+first token; and WebSockets that connect and say nothing, offering compression as browsers do,
+beside python-socketio's server alone. Told is what the processes grew by (PSS, the whole family),
+divided by how many there are; the first few, for whom much is set up, are not counted.
 """
 
 import argparse
@@ -24,10 +25,10 @@ from benchmarks.load.contestants import (
     Contestant,
     bare_socketio,
     dabir,
-    litellm_proxy,
     provider,
     put_under_load,
 )
+from benchmarks.load.peers import OPT_IN, add_argument, litellm_proxy
 from benchmarks.load.processes import memory_of
 from benchmarks.results import KEEP, Result, Row, report
 from tests.service import token
@@ -42,10 +43,10 @@ Open: TypeAlias = Callable[[aiohttp.ClientSession, int], Awaitable[None]]
 """Opens number so, which stays open as long as the session."""
 
 
-def main(streams: int, sockets: int, rounds: int) -> None:
+def main(streams: int, sockets: int, rounds: int, peers: list[str]) -> None:
     figures: dict[str, dict[str, list[float]]] = {}
     for _ in range(rounds):
-        for who, what, value in _round(streams, sockets):
+        for who, what, value in _round(streams, sockets, peers):
             figures.setdefault(who, {}).setdefault(what, []).append(value)
     rows: list[Row] = [
         {"what": who, **{what: median(values) for what, values in own.items()}}
@@ -61,12 +62,16 @@ def main(streams: int, sockets: int, rounds: int) -> None:
     )
 
 
-def _round(streams: int, sockets: int) -> Iterator[tuple[str, str, float]]:
+def _round(streams: int, sockets: int, peers: list[str]) -> Iterator[tuple[str, str, float]]:
     with provider() as upstream:
         with dabir(upstream, MODELS) as ours:
             yield from _of_streams(ours, streams)
         with litellm_proxy(upstream, MODELS) as proxy:
             yield from _of_streams(proxy, streams)
+        for name in peers:
+            start = next(iter(OPT_IN[name].values()))
+            with start(upstream, MODELS, None) as peer:
+                yield peer.name.partition(",")[0], "MB at rest", _at_rest(peer)
         with dabir(upstream, MODELS) as ours:
             put_under_load(ours, SHORT, 1)
             yield ours.name, "KB a socket", _growth(ours.pid, _socket_at(ours.port), sockets)
@@ -76,9 +81,13 @@ def _round(streams: int, sockets: int) -> Iterator[tuple[str, str, float]]:
 
 
 def _of_streams(contestant: Contestant, streams: int) -> Iterator[tuple[str, str, float]]:
-    put_under_load(contestant, SHORT, 1)
-    yield contestant.name, "MB at rest", memory_of(contestant.pid) / 1e6
+    yield contestant.name, "MB at rest", _at_rest(contestant)
     yield contestant.name, "KB a stream", _growth(contestant.pid, _stream_of(contestant), streams)
+
+
+def _at_rest(contestant: Contestant) -> float:
+    put_under_load(contestant, SHORT, 1)
+    return memory_of(contestant.pid) / 1e6
 
 
 def _growth(pid: int, opening: Open, count: int) -> float:
@@ -157,6 +166,7 @@ if __name__ == "__main__":
     parser.add_argument("--streams", type=int, default=400)
     parser.add_argument("--sockets", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=1)
+    add_argument(parser)
     parser.add_argument(KEEP, action="store_true", help="keep the figures for the document")
     given = parser.parse_args()
-    main(given.streams, given.sockets, given.rounds)
+    main(given.streams, given.sockets, given.rounds, given.peers)

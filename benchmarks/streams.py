@@ -1,6 +1,7 @@
 """How many answers one core holds, each growing by 50 tokens a second, before they falter.
 
     python -m benchmarks.streams [--rate 50] [--ramp 6] [--hold 3] [--only Dabir]
+                                 [--peers open-webui chainlit]
 
 Provider and clients keep to the first core, the contestant to the second. The streams begin at a
 steady pace within `--ramp` seconds, and each goes on until all have been held together for
@@ -17,16 +18,23 @@ from benchmarks.load.contestants import (
     Contestant,
     dabir,
     floor,
-    litellm_proxy,
     provider,
     put_under_load,
 )
+from benchmarks.load.peers import OPT_IN, add_argument, litellm_proxy
 from benchmarks.results import KEEP, Chart, Result, Row, report
 
 OTHERS_CORE, CORE = 0, 1
 LONGEST_GAP = 0.1
 LONGEST_ANSWER = 1.05
-BEGIN_WITH = {"Dabir": 100, "floor": 200, "LiteLLM proxy": 10}
+BEGIN_WITH = {
+    "Dabir": 100,
+    "floor": 200,
+    "LiteLLM proxy": 10,
+    "Open WebUI, API": 40,
+    "Open WebUI, page": 20,
+    "Chainlit": 40,
+}
 GRAIN = 5
 
 
@@ -83,7 +91,7 @@ class Trials:
         return held
 
 
-def main(rate: int, ramp: float, hold: float, only: str | None) -> None:
+def main(rate: int, ramp: float, hold: float, only: str | None, peers: list[str]) -> None:
     trials = Trials(rate, ramp, hold)
     with provider(OTHERS_CORE) as port:
         contestants: dict[str, AbstractContextManager[Contestant]] = {
@@ -91,6 +99,9 @@ def main(rate: int, ramp: float, hold: float, only: str | None) -> None:
             "floor": floor(port, core=CORE),
             "LiteLLM proxy": litellm_proxy(port, [trials.model], core=CORE),
         }
+        for peer in OPT_IN if only else peers:
+            for name, start in OPT_IN[peer].items():
+                contestants[name] = start(port, [trials.model], CORE)
         for name, started in contestants.items():
             if only in (None, name):
                 with started as contestant:
@@ -125,6 +136,7 @@ if __name__ == "__main__":
     parser.add_argument("--ramp", type=float, default=6.0)
     parser.add_argument("--hold", type=float, default=3.0)
     parser.add_argument("--only", choices=BEGIN_WITH)
+    add_argument(parser)
     parser.add_argument(KEEP, action="store_true", help="keep the figures for the document")
     given = parser.parse_args()
-    main(given.rate, given.ramp, given.hold, given.only)
+    main(given.rate, given.ramp, given.hold, given.only, given.peers)

@@ -1,23 +1,24 @@
 """CPU a token, from a provider's byte to a client's, everything of the turn included.
 
     python -m benchmarks.tokens [--streams 60] [--tokens 200] [--rate 50] [--rounds 5]
+                                [--peers open-webui chainlit]
 
 Tokens arrive one by one. Beside Dabir: the floor (a bare ASGI application, aiohttp's bytes, msgspec
-and send, nothing stored), the same with litellm's own iteration, and LiteLLM's proxy. CPU is that
-of all the contestant's processes. A turn of one token tells what comes before the tokens from what
-each further one costs.
+and send, nothing stored), the same with litellm's own iteration, LiteLLM's proxy, and the peers
+that are named. CPU is that of all the contestant's processes; who cannot keep up takes longer. A
+turn of one token tells what comes before the tokens from what each further one costs.
 """
 
 import argparse
 from contextlib import ExitStack
 from functools import partial
 
-from benchmarks.load import contestants
+from benchmarks.load import contestants, peers
 from benchmarks.load.contestants import Contestant, put_under_load
 from benchmarks.results import KEEP, Chart, Result, Row, in_turn, median_ratio, report
 
 
-def main(streams: int, tokens: int, rate: int, rounds: int) -> None:
+def main(streams: int, tokens: int, rate: int, rounds: int, others: list[str]) -> None:
     whole, single = f"tokens-{tokens}-at-{rate}", f"tokens-1-at-{rate}"
     models = [whole, single]
     with ExitStack() as stack:
@@ -26,7 +27,12 @@ def main(streams: int, tokens: int, rate: int, rounds: int) -> None:
             stack.enter_context(contestants.floor(provider)),
             stack.enter_context(contestants.dabir(provider, models)),
             stack.enter_context(contestants.floor(provider, "litellm")),
-            stack.enter_context(contestants.litellm_proxy(provider, models)),
+            stack.enter_context(peers.litellm_proxy(provider, models)),
+            *(
+                stack.enter_context(start(provider, models, None))
+                for name in others
+                for start in peers.OPT_IN[name].values()
+            ),
         ]
         for contestant in fielded:
             put_under_load(contestant, single, streams)
@@ -71,6 +77,7 @@ if __name__ == "__main__":
     parser.add_argument("--tokens", type=int, default=200)
     parser.add_argument("--rate", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=5)
+    peers.add_argument(parser)
     parser.add_argument(KEEP, action="store_true", help="keep the result for the document")
     given = parser.parse_args()
-    main(given.streams, given.tokens, given.rate, given.rounds)
+    main(given.streams, given.tokens, given.rate, given.rounds, given.peers)

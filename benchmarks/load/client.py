@@ -13,7 +13,12 @@ from typing import cast
 import msgspec
 import uvloop
 
+from benchmarks.load.page import Answer, Opening, Page, http_request
+from benchmarks.load.processes import cpu_of
+
 LAST_CHUNK = b"0\r\n\r\n"
+OPENED_AT_ONCE = 16
+"""Pages, before anything is asked."""
 
 
 class Request(msgspec.Struct):
@@ -21,9 +26,12 @@ class Request(msgspec.Struct):
     body: str
     at: float = 0.0
     """Seconds after the beginning."""
+    page: Opening | None = None
+    """Who asks, where the answer does not come as the response."""
 
 
 class Task(msgspec.Struct):
+    pid: int
     port: int
     path: str
     requests: list[Request]
@@ -50,52 +58,39 @@ class Told(msgspec.Struct):
     failed: int
     """Answers other than 200, cut, or without a token."""
     took: float
+    cpu_before: float
+    """What the asked process and its family had used when the first request was sent."""
 
 
 class Stream(asyncio.Protocol):
-    def __init__(self, task: Task, request: Request, gaps: list[float]) -> None:
-        loop = asyncio.get_running_loop()
-        self._time = perf_counter  # the loop's own counts whole milliseconds
-        self._needle = task.needle.encode()
-        self._gaps = gaps
-        body = request.body.encode()
-        head = [f"POST {task.path} HTTP/1.1", f"host: 127.0.0.1:{task.port}"]
-        head += [f"{name}: {value}" for name, value in request.headers.items()]
-        head += ["content-type: application/json", f"content-length: {len(body)}"]
-        self._request = "\r\n".join([*head, "", ""]).encode() + body
-        self._tail = b""
-        self._status = b""
-        self._over = loop.create_future()
-        self.tokens = 0
-        self.sent = self.first = self.last = self.ended = 0.0
+    """The answer is the response to the request."""
 
-    @property
-    def good(self) -> bool:
-        return self._status == b"200" and self.tokens > 0 and self.ended > 0
+    def __init__(self, task: Task, request: Request, answer: Answer) -> None:
+        self._needle = task.needle.encode()
+        self._request = http_request(task.port, task.path, request.headers, request.body)
+        self._answer = answer
+        self._tail = b""
+        self._begun = False
+        self._over = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self.sent = self._time()
+        self._answer.sent = perf_counter()  # the loop's own counts whole milliseconds
         self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        now = self._time()
-        if not self._status:
-            self._status = data[9:12]
+        now = perf_counter()
+        if not self._begun:
+            self._begun = True
+            self._answer.accepted = data[9:12] == b"200"
         # A token's mark may lie over two reads.
         kept = len(self._needle) - 1
         found = (self._tail + data).count(self._needle)
         self._tail = (self._tail + data)[-kept:]
         if found:
-            if self.tokens:
-                self._gaps.append(now - self.last)
-                # Those that came together had to wait for none of the others.
-            else:
-                self.first = now
-            self.tokens += found
-            self.last = now
+            self._answer.grew(found, now)
         if data.endswith(LAST_CHUNK):
-            self.ended = now
+            self._answer.ended = now
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -110,42 +105,60 @@ async def main() -> None:
     task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
     loop = asyncio.get_running_loop()
     gaps: list[float] = []
-    streams: list[Stream] = []
-    began = perf_counter()
+    answers: list[Answer] = []
+    places = asyncio.Semaphore(OPENED_AT_ONCE)
 
-    async def one(request: Request) -> None:
-        _, stream = await loop.create_connection(
-            lambda: Stream(task, request, gaps), "127.0.0.1", task.port
-        )
-        await stream.over()
-        streams.append(stream)
+    async def opened(request: Request) -> Page | None:
+        if request.page is None:
+            return None
+        opening = request.page
+        async with places:
+            _, page = await loop.create_connection(
+                lambda: Page(task.port, opening, task.needle), "127.0.0.1", task.port
+            )
+            await page.opened()
+        return page
 
-    async def at_its_time(request: Request) -> None:
+    async def one(request: Request, page: Page | None) -> None:
+        answer = Answer(gaps)
+        if page is not None:
+            await page.ask(task.path, request.headers, request.body, answer)
+        else:
+            _, stream = await loop.create_connection(
+                lambda: Stream(task, request, answer), "127.0.0.1", task.port
+            )
+            await stream.over()
+        answers.append(answer)
+
+    async def at_its_time(request: Request, page: Page | None) -> None:
         await asyncio.sleep(began + request.at - perf_counter())
-        await one(request)
+        await one(request, page)
 
-    async def share(requests: list[Request]) -> None:
-        for request in requests:
-            await one(request)
+    async def share(start: int) -> None:
+        for number in range(start, len(task.requests), task.in_turn):
+            await one(task.requests[number], pages[number])
 
+    pages = await asyncio.gather(*map(opened, task.requests))
+    cpu_before = cpu_of(task.pid)
+    began = perf_counter()
     if task.in_turn:
-        shares = (task.requests[start :: task.in_turn] for start in range(task.in_turn))
-        await asyncio.gather(*map(share, shares))
+        await asyncio.gather(*map(share, range(task.in_turn)))
     else:
-        await asyncio.gather(*map(at_its_time, task.requests))
+        await asyncio.gather(*map(at_its_time, task.requests, pages))
     took = perf_counter() - began
     gaps.sort()
-    good = [stream for stream in streams if stream.good]
+    good = [answer for answer in answers if answer.good]
     told = Told(
-        tokens=sum(stream.tokens for stream in streams),
-        first=[stream.first - stream.sent for stream in good],
-        whole=[stream.ended - stream.sent for stream in good],
-        saying=[stream.last - stream.first for stream in good],
+        tokens=sum(answer.tokens for answer in answers),
+        first=[answer.first - answer.sent for answer in good],
+        whole=[answer.ended - answer.sent for answer in good],
+        saying=[answer.last - answer.first for answer in good],
         gap_p50=_percentile(gaps, 0.5),
         gap_p99=_percentile(gaps, 0.99),
         gap_max=gaps[-1] if gaps else 0.0,
-        failed=len(streams) - len(good),
+        failed=len(answers) - len(good),
         took=took,
+        cpu_before=cpu_before,
     )
     sys.stdout.buffer.write(msgspec.json.encode(told))
 

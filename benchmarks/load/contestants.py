@@ -1,13 +1,10 @@
-"""Who stands between clients and the provider: Dabir, the floor, and what people use instead.
+"""Who stands between clients and the provider: Dabir, and the floor; see peers.py for the others.
 
-Each is a context that starts it as its own processes, with the settings its makers recommend for
-production, and yields a `Contestant`. Peers come as their released packages, into `.peers/`.
+Each is a context that starts it as its own processes, and yields a `Contestant`.
 """
 
 import json
 import os
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,17 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 
 from benchmarks.load.client import Request, Task, Told
-from benchmarks.load.processes import cpu_of
-from tests.service import ROOT, Service, bearer, until
+from benchmarks.load.processes import cpu_of, ended_after, on_core
+from tests.service import ROOT, Service, bearer
 
-PEERS = ROOT / ".peers"
-LITELLM = "litellm[proxy]==1.106.0"
-PROXY_KEY = "sk-of-the-benchmark"
-STARTS_WITHIN = 120.0
 CONTENT = "What is the capital of France, and since when?"
 UNLIMITED = {
     f"DABIR_{limit}": "0"
@@ -49,6 +41,7 @@ class Contestant(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     port: int
     path: str
+    """Where to ask; empty where a page asks by an event of its socket."""
     needle: str
     """Once in each token's event, and nowhere else."""
     request: Callable[[int, str], Request]
@@ -73,25 +66,27 @@ def put_under_load(
 ) -> Load:
     """`streams` answers of a model, number n asked for after `at(n)` seconds.
 
-    Or by `in_turn` clients, each as soon as its last one has ended. The clients keep to `core`, if
-    one is given. Raises AssertionError where an answer was refused or cut.
+    Or by `in_turn` clients, each as soon as its last one has ended. Pages are opened before, which
+    does not count. The clients keep to `core`, if one is given. Raises AssertionError where an
+    answer was refused or cut.
     """
     requests = [contestant.request(number, model) for number in range(streams)]
     for number, request in enumerate(requests):
         request.at = at(number)
-    task = Task(contestant.port, contestant.path, requests, contestant.needle, in_turn)
-    before = cpu_of(contestant.pid)
+    task = Task(
+        contestant.pid, contestant.port, contestant.path, requests, contestant.needle, in_turn
+    )
     done = subprocess.run(
-        [*_on(core), sys.executable, "-m", "benchmarks.load.client"],
+        [*on_core(core), sys.executable, "-m", "benchmarks.load.client"],
         input=msgspec.json.encode(task),
         stdout=subprocess.PIPE,
         check=True,
         cwd=ROOT,
     )
-    used = cpu_of(contestant.pid) - before
+    after = cpu_of(contestant.pid)
     told = msgspec.json.decode(done.stdout, type=Told)
     assert not told.failed, f"{contestant.name}: {told.failed} of {streams} failed"
-    return Load(told=told, cpu=used)
+    return Load(told=told, cpu=after - told.cpu_before)
 
 
 @contextmanager
@@ -157,54 +152,7 @@ def floor(provider_port: int, kind: str = "bytes", core: int | None = None) -> I
 @contextmanager
 def direct(provider_port: int, pid: int | None = None) -> Iterator[Contestant]:
     """Nobody in between."""
-    yield _speaking_openai("direct", pid or os.getpid(), provider_port, "none")
-
-
-@contextmanager
-def litellm_proxy(
-    provider_port: int, models: Sequence[str], core: int | None = None
-) -> Iterator[Contestant]:
-    """LiteLLM's proxy: one worker, no database, quiet, as its page on production says."""
-    config = {
-        "model_list": [
-            {
-                "model_name": model,
-                "litellm_params": {
-                    "model": f"openai/{model}",
-                    "api_base": f"http://127.0.0.1:{provider_port}/v1",
-                    "api_key": "none",
-                },
-            }
-            for model in models
-        ],
-        "general_settings": {"master_key": PROXY_KEY},
-        "litellm_settings": {"request_timeout": 600, "set_verbose": False, "json_logs": True},
-    }
-    port = _free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        written = Path(folder) / "config.yaml"
-        written.write_text(json.dumps(config))
-        process = subprocess.Popen(
-            [
-                *_on(core),
-                peer("litellm", LITELLM) / "bin" / "litellm",
-                *("--config", written, "--host", "127.0.0.1"),
-                *("--port", str(port), "--num_workers", "1"),
-            ],
-            env={
-                **os.environ,
-                "LITELLM_MODE": "PRODUCTION",
-                "LITELLM_LOG": "ERROR",
-                "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-                "LITELLM_TELEMETRY": "False",
-            },
-            cwd=folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        with _ended_after(process):
-            until(lambda: _answers(f"http://127.0.0.1:{port}/health/liveliness"), STARTS_WITHIN)
-            yield _speaking_openai("LiteLLM proxy", process.pid, port, PROXY_KEY)
+    yield speaking_openai("direct", pid or os.getpid(), provider_port, "none")
 
 
 @contextmanager
@@ -217,7 +165,7 @@ def bare_socketio(answer: object) -> Iterator[tuple[int, int]]:
         text=True,
         cwd=ROOT,
     )
-    with _ended_after(process):
+    with ended_after(process):
         assert process.stdin
         assert process.stdout
         json.dump(answer, process.stdin)
@@ -225,19 +173,7 @@ def bare_socketio(answer: object) -> Iterator[tuple[int, int]]:
         yield process.pid, int(process.stdout.readline())
 
 
-def peer(name: str, *packages: str) -> Path:
-    """The virtual environment of a peer, made when it is first asked for."""
-    folder = PEERS / name
-    if not folder.exists():
-        uv = shutil.which("uv")
-        assert uv, "uv makes the peers' environments"
-        python = ("--python", str(folder / "bin" / "python"))
-        subprocess.run([uv, "venv", "--quiet", "--python", "3.11", folder], check=True)
-        subprocess.run([uv, "pip", "install", "--quiet", *python, *packages], check=True)
-    return folder
-
-
-def _speaking_openai(name: str, pid: int, port: int, key: str) -> Contestant:
+def speaking_openai(name: str, pid: int, port: int, key: str) -> Contestant:
     def request(number: int, model: str) -> Request:
         body: dict[str, Any] = {
             "model": model,
@@ -274,27 +210,14 @@ def _printing_port(
     module: str, *arguments: str, core: int | None = None
 ) -> Iterator[tuple[int, int]]:
     process = subprocess.Popen(
-        [*_on(core), sys.executable, "-m", module, *arguments],
+        [*on_core(core), sys.executable, "-m", module, *arguments],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
     )
-    with _ended_after(process):
+    with ended_after(process):
         assert process.stdout
         yield process.pid, int(process.stdout.readline())
-
-
-@contextmanager
-def _ended_after(process: "subprocess.Popen[Any]") -> Iterator[None]:
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 @contextmanager
@@ -307,19 +230,3 @@ def _affinity(core: int | None) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def _on(core: int | None) -> list[str]:
-    return [] if core is None else ["taskset", "--cpu-list", str(core)]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=5).status_code == 200
-    except httpx.HTTPError:
-        return False

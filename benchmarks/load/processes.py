@@ -1,10 +1,13 @@
-"""What a process, with all it has started, uses of the machine (Linux's /proc)."""
+"""Starting processes, and what one of them, with all it has started, uses (Linux's /proc)."""
 
 import os
 import re
+import socket
+import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
@@ -42,3 +45,26 @@ def pin(pid: int, core: int) -> None:
     for member in family_of(pid):
         for thread in Path(f"/proc/{member}/task").iterdir():
             os.sched_setaffinity(int(thread.name), {core})
+
+
+def on_core(core: int | None) -> list[str]:
+    """What to put before a command that shall keep to a core, or to none in particular."""
+    return [] if core is None else ["taskset", "--cpu-list", str(core)]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+@contextmanager
+def ended_after(process: "subprocess.Popen[Any]") -> Iterator[None]:
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
