@@ -46,7 +46,11 @@ class Inspection:
                 if event.position != position + 1:
                     yield Fault(position + 1, f"missing, and all up to {event.position - 1}")
                 position = event.position
-                yield from self._faults_of(event, sealed.get(position - 1))
+                for what in self._take(event, sealed.get(position - 1)):
+                    yield Fault(position, what)
+                if self._next is not None and self._next.size == self._found.size:
+                    yield from self._faults_of_checkpoint(self._next)
+                    self._next = next(self._checkpoints, None)
             advance(position, max(head, position))
         for positions in self._wordless.values():
             for each in positions:
@@ -55,27 +59,25 @@ class Inspection:
             what = f"missing, though {self._next.size} events and more were signed for"
             yield Fault(position + 1, what)
 
-    def _faults_of(self, event: StoredEvent, sealed: bytes | None) -> Iterator[Fault]:
+    def _take(self, event: StoredEvent, sealed: bytes | None) -> list[str]:
+        """Add the event to what was found so far. Returns what is wrong with it."""
         damaged = damages(event)
-        for what in damaged.values():
-            yield Fault(event.position, what)
+        wrong = list(damaged.values()) if damaged else []
         # What has no leaf is not what was sealed either; any other hash stands for it.
         leaf = bytes(32) if "meta" in damaged else hash_of(event)
         if sealed is not None and leaf != sealed:
-            yield Fault(event.position, "its header or one of its digests is not as it was sealed")
-        known = self._versions.get(event.stream_id, 0)
+            wrong.append("its header or one of its digests is not as it was sealed")
+        stream = event.stream_id
+        known = self._versions.get(stream, 0)
         if event.version != known + 1:
-            what = f"version {event.version} comes after {known} in its stream"
-            yield Fault(event.position, what)
-        self._versions[event.stream_id] = known + 1 if "version" in damaged else event.version
+            wrong.append(f"version {event.version} comes after {known} in its stream")
+        self._versions[stream] = known + 1 if "version" in damaged else event.version
         if event.personal is None and event.personal_digest is not None:
-            self._wordless.setdefault(event.stream_id, []).append(event.position)
+            self._wordless.setdefault(stream, []).append(event.position)
         if event.topic in ERASURES:
-            self._wordless.pop(event.stream_id, None)
+            self._wordless.pop(stream, None)
         self._found.add(leaf)
-        while self._next is not None and self._next.size == self._found.size:
-            yield from self._faults_of_checkpoint(self._next)
-            self._next = next(self._checkpoints, None)
+        return wrong
 
     def _faults_of_checkpoint(self, checkpoint: Checkpoint) -> Iterator[Fault]:
         size, root = checkpoint.size, checkpoint.root

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import TypeAlias
 
@@ -14,6 +15,9 @@ Node: TypeAlias = Callable[[int, int], bytes]
 
 HEADER = "dabir-event/1"
 """Names the form of a leaf. Another form is a new name, and a new log."""
+
+STREAMS_REMEMBERED = 10_000
+"""Whose ids are not written anew for each of their events: half of what a leaf costs."""
 
 EMPTY_ROOT = sha256().digest()
 
@@ -25,10 +29,13 @@ def leaf_of(event: StoredEvent) -> str:
     """
     personal = event.personal_digest
     return (
-        f"{HEADER} {event.position} {event.stream_id} {event.version} {event.topic} "
+        f"{HEADER} {event.position} {_text_of(event.stream_id)} {event.version} {event.topic} "
         f"{event.schema_version} {event.recorded_at} {event.payload_digest.hex()} "
         f"{'-' if personal is None else personal.hex()} {event.meta.decode()}"
     )
+
+
+_text_of = lru_cache(STREAMS_REMEMBERED)(str)
 
 
 def leaf_hash(leaf: bytes) -> bytes:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 from uuid import UUID
 
-from sqlalchemy import URL, Connection, Engine, inspect
+from sqlalchemy import URL, Connection, Engine, Table, inspect
 from sqlalchemy.schema import CreateTable
 
 from application.projections import EventNotApplied
@@ -32,8 +32,12 @@ from infrastructure.projections.text_process import TextProcess
 from infrastructure.projections.texts import texts
 from infrastructure.projections.view import Handlers, View
 
+READ = 500
+"""Events read at once: what is made of more of them has left the processor's cache when it is used.
+"""
+
 BATCH = 15_000
-"""Events applied at once: rows that change often are written once."""
+"""Events whose rows are written at once, so that those that change often are written once."""
 
 COMMITTED = 20
 """Batches a transaction. What a process does that dies is lost up to there: a few seconds' work.
@@ -83,9 +87,9 @@ class Filling:
                 fates = fates_in(self._log, until)
                 step = _Step(connection, process, self._log, fates, written)
                 reached(step.position)
-                for batch in self._log.batches(step.position, until, BATCH):
-                    step.apply(batch, last=batch[-1].position == until)
-                    reached(batch[-1].position)
+                for events in self._log.batches(step.position, until, min(READ, BATCH)):
+                    if step.apply(events, last=events[-1].position == until):
+                        reached(events[-1].position)
             _copy(whole, self.aside)
         finally:
             aside.dispose()
@@ -121,39 +125,58 @@ class _Step:
         with connection.begin():
             self.position = connection.scalars(checkpoint.position_now).one()
         """The last one that is committed."""
+        self._flushed = self.position
         self._begin()
 
-    def apply(self, batch: Sequence[BareRecorded], last: bool) -> None:
-        """Raises EventNotApplied; nothing is written then since the last commit."""
-        position = batch[-1].position
-        if not self._uncommitted:
+    def apply(self, events: Sequence[BareRecorded], last: bool) -> bool:
+        """Returns whether a batch ended with them, and was written.
+
+        Raises EventNotApplied; nothing is written then since the last commit.
+        """
+        position = events[-1].position
+        if not self._connection.in_transaction():
             # SQLAlchemy sees nothing of what is written past it, and would begin none itself.
             self._connection.begin()
+        writes = last or position - self._flushed >= BATCH
         try:
-            self._apply(batch)
+            self._apply(events)
+            if writes:
+                self._write(position)
         except _BAD as error:
             self._connection.rollback()
-            raise self._culprit(batch, error) from None
-        self._uncommitted += 1
-        commits = last or self._uncommitted >= COMMITTED
-        if position <= self._written:
-            self._process.forget()
-        elif commits:
-            self._process.commit(position)
-        else:
-            self._process.hand_over()
-        if commits:
-            checkpoint.advance(self._connection, self.position, position)
-            self._connection.commit()
-            self.position = position
-            self._uncommitted = 0
+            raise self._culprit(position, error) from None
+        if writes:
+            self._flushed = position
+            self._uncommitted += 1
+            if last or self._uncommitted >= COMMITTED:
+                self._commit(position)
+        return writes
 
-    def _apply(self, batch: Sequence[BareRecorded]) -> None:
+    def _write(self, position: int) -> None:
+        # First, so that the other process is at them while this one writes its rows.
+        self._messages.hand_on_texts()
+        if position > self._written:
+            self._process.hand_over()
+        self._process.forget()
+        self._flush()
+
+    def _commit(self, position: int) -> None:
+        if position > self._written:
+            self._process.commit(position)
+        checkpoint.advance(self._connection, self.position, position)
+        self._connection.commit()
+        self.position = position
+        self._uncommitted = 0
+
+    def _apply(self, events: Sequence[BareRecorded]) -> None:
         staying, going, gone = self._handlers, self._handlers_of_gone, self._fates.gone
-        for recorded in batch:
+        for recorded in events:
             handling = going if recorded.stream_id in gone else staying
-            for _, handle in handling[type(recorded.event)]:
-                handle(recorded.event, recorded)
+            event = recorded.event
+            for _, handle in handling[type(event)]:
+                handle(event, recorded)
+
+    def _flush(self) -> None:
         for view in self._views:
             view.flush()
 
@@ -161,7 +184,7 @@ class _Step:
         """With views that remember nothing."""
         self._process.forget()
         storage = FillingStorage(self._connection, self._process)
-        messages = FilledMessages(storage, self._fates)
+        self._messages = messages = FilledMessages(storage, self._fates)
         self._views = [messages if view_of is Messages else view_of(storage) for view_of in VIEWS]
         self._handlers = self._handling([(view, view.handlers) for view in self._views])
         self._handlers_of_gone = self._handling(
@@ -179,27 +202,30 @@ class _Step:
                 handling[bare_classes[event_class]].append((view, handle))
         return handling
 
-    def _culprit(self, failed: Sequence[BareRecorded], error: Exception) -> Exception:
+    def _culprit(self, until: int, error: Exception) -> Exception:
         """What failed when one event is applied after the other; nothing of it stays."""
         self._begin()
         self._connection.begin()
         try:
-            for batch in self._log.batches(self.position, failed[0].position - 1, BATCH):
-                self._apply(batch)
-            for recorded in failed:
-                gone = recorded.stream_id in self._fates.gone
-                handling = self._handlers_of_gone if gone else self._handlers
-                for view, handle in handling[type(recorded.event)]:
-                    try:
-                        handle(recorded.event, recorded)
-                        view.flush()
-                    except _BAD as found:
-                        return EventNotApplied(
-                            view.name,
-                            UUID(recorded.stream_id),
-                            recorded.position,
-                            type(found).__name__,
-                        )
+            for events in self._log.batches(self.position, self._flushed, BATCH):
+                self._apply(events)
+                self._flush()
+                self._process.forget()
+            for events in self._log.batches(self._flushed, until, READ):
+                for recorded in events:
+                    gone = recorded.stream_id in self._fates.gone
+                    handling = self._handlers_of_gone if gone else self._handlers
+                    for view, handle in handling[type(recorded.event)]:
+                        try:
+                            handle(recorded.event, recorded)
+                            view.flush()
+                        except _BAD as found:
+                            return EventNotApplied(
+                                view.name,
+                                UUID(recorded.stream_id),
+                                recorded.position,
+                                type(found).__name__,
+                            )
             return error
         finally:
             self._connection.rollback()
@@ -255,9 +281,14 @@ def _create_tables(connection: Connection) -> None:
     """With the indexes that the filling reads by; others only slow it down."""
     for table in metadata.sorted_tables:
         connection.execute(CreateTable(table, if_not_exists=True))
-        for index in table.indexes:
-            if index.name in _NEEDED:
-                index.create(connection, checkfirst=True)
+        _create_indexes(connection, table, needed=True)
+
+
+def _create_indexes(connection: Connection, table: Table, *, needed: bool) -> None:
+    """Those that are needed while a set is filled, or all others."""
+    for index in sorted(table.indexes, key=lambda each: str(each.name)):
+        if (index.name in _NEEDED) == needed:
+            index.create(connection, checkfirst=True)
 
 
 def _copy(whole: Engine, aside: Path) -> None:
@@ -272,10 +303,10 @@ def _copy(whole: Engine, aside: Path) -> None:
                 if table not in (checkpoint.checkpoint, texts):
                     connection.exec_driver_sql(f"DROP TABLE IF EXISTS main.{table.name}")
                     connection.execute(CreateTable(table))
-                    # As one is like the other, SQLite copies the rows as they are.
+                    _create_indexes(connection, table, needed=True)
+                    # As one is like the other, SQLite copies the rows and indexes as they are.
                     connection.exec_driver_sql(
                         f"INSERT INTO main.{table.name} SELECT * FROM filled.{table.name}"  # noqa: S608 - our own name
                     )
-                    for index in sorted(table.indexes, key=lambda each: str(each.name)):
-                        index.create(connection)
+                    _create_indexes(connection, table, needed=False)
         driver.execute("DETACH DATABASE filled")

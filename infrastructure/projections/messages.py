@@ -23,8 +23,9 @@ from infrastructure.projections.message_tables import (
     replies,
     reply_rows,
 )
+from infrastructure.projections.new_texts import NewText
 from infrastructure.projections.search_words import term_of
-from infrastructure.projections.texts import Move, NewText
+from infrastructure.projections.texts import Move
 from infrastructure.projections.view import Handlers, Storage
 
 PREVIEW_LENGTH = 120
@@ -218,18 +219,22 @@ class Messages:
     def flush(self) -> None:
         self._move_texts()
         self._delete_chats()
+        self.hand_on_texts()
+        for rows in (self.messages, self.branches, self.replies):
+            rows.flush()
+        self._leave_replies()
+        self.indexed_for.clear()
+        self.deleted.clear()
+
+    def hand_on_texts(self) -> None:
+        """Those that are new: `flush` does it too. Their chats have their owners by now."""
         self._texts.add(
             [
                 NewText(number, term_of(self.branches.get(chat_id).owner), content, reasoning)
                 for chat_id, number, content, reasoning in self.texts
             ]
         )
-        for rows in (self.messages, self.branches, self.replies):
-            rows.flush()
-        self._leave_replies()
         self.texts.clear()
-        self.indexed_for.clear()
-        self.deleted.clear()
 
     def _move_texts(self) -> None:
         """Of chats that changed hands or went: still without this batch's texts."""

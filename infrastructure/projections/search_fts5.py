@@ -9,7 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, column, literal_column, select, table
 
-from infrastructure.projections.search_words import Entry, plain, term_of
+from infrastructure.projections import fts5
+from infrastructure.projections.search_words import Entry, term_of
 
 _create = """
 CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5(
@@ -19,8 +20,6 @@ CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5(
 """
 # Stores nothing; for comparing two indexes by what is in them.
 _create_terms = "CREATE VIRTUAL TABLE IF NOT EXISTS search_terms USING fts5vocab(search, instance)"
-_add = "INSERT INTO search(rowid, content, owner) VALUES (?, ?, ?)"
-_remove = "INSERT INTO search(search, rowid, content, owner) VALUES ('delete', ?, ?, ?)"
 _search = table("search", column("rowid"))
 _terms = table("search_terms", column("term"), column("doc"), column("col"), column("offset"))
 contents = select(_terms)
@@ -44,35 +43,19 @@ def create(connection: Connection) -> None:
     connection.exec_driver_sql(_create_terms)
 
 
-_set = "INSERT INTO search(search, rank) VALUES (?, ?)"
-_FILLING = (("automerge", 8), ("crisismerge", 32), ("hashsize", 64 * 2**20))
-_LIVE = (("automerge", 4), ("crisismerge", 16), ("hashsize", 2**20))
-"""The latter are SQLite's own defaults."""
-
-
-def prepare_filling(connection: Connection) -> None:
-    """Write large pieces."""
-    connection.exec_driver_sql(_set, list(_FILLING))
-
-
 def finish_filling(connection: Connection) -> None:
-    connection.exec_driver_sql(_set, list(_LIVE))
+    connection.exec_driver_sql(fts5.SET, list(fts5.LIVE))
 
 
 def add(connection: Connection, entries: Sequence[Entry]) -> None:
-    connection.exec_driver_sql(_add, _rows(entries))
+    connection.exec_driver_sql(fts5.ADD, fts5.rows_of(entries))
 
 
 def remove(connection: Connection, entries: Sequence[Entry]) -> None:
-    connection.exec_driver_sql(_remove, _rows(entries))
+    connection.exec_driver_sql(fts5.REMOVE, fts5.rows_of(entries))
 
 
 def bounds(owner: UUID, words: Sequence[str], before: int, limit: int) -> dict[str, Any]:
     phrases = " AND ".join(f'"{word}"' for word in words)
     match = f'owner:"{term_of(owner)}" AND content:({phrases}*)'
     return {"match": match, "before": before, "limit": limit}
-
-
-def _rows(entries: Sequence[Entry]) -> list[tuple[object, ...]]:
-    """In the order of their numbers: at each step back the index would write a piece of itself."""
-    return sorted((entry.number, plain(entry.content), entry.owner) for entry in entries)

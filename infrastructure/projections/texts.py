@@ -12,6 +12,7 @@ from sqlalchemy import Column, Connection, Table, bindparam, delete, insert, sel
 
 from infrastructure.projections import search
 from infrastructure.projections.columns import Number, Words, metadata
+from infrastructure.projections.new_texts import NewText
 from infrastructure.projections.search_words import Entry
 
 MOVED_AT_ONCE = 10_000
@@ -26,15 +27,6 @@ texts = Table(
     Column("content", Words, nullable=False),
     Column("reasoning", Words),
 )
-
-
-class NewText(msgspec.Struct, frozen=True, array_like=True):
-    """`owner` is a `search.term_of` the chat's owner."""
-
-    number: int
-    owner: str
-    content: str
-    reasoning: str | None
 
 
 class Move(msgspec.Struct, frozen=True, array_like=True):

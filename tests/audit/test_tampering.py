@@ -67,6 +67,7 @@ def test_the_tail_that_is_not_sealed_is_told_by_its_size(world: World) -> None:
         (changed("schema_version", 2), [], True),
         (changed("recorded_at", 1), [], True),
         (changed("meta", b'{"correlation":"somebody else"}'), [], True),
+        (changed("meta", '{"correlation":"دبیر"}'.encode()), [], True),
         (changed_with_digest("payload", b"{}"), [], True),
         (changed_with_digest("personal", b"\0" + bytes(16) + b"{}"), [], True),
         (changed("recorded_at", "then"), [], True),

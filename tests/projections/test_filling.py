@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from application.projections import EventNotApplied
 from domain.chat import Chat
+from domain.usage import Usage
 from infrastructure.database import sync_reader_engine
 from infrastructure.event_store.bare_events import BareLog
 from infrastructure.event_store.codec import codec
@@ -187,8 +188,13 @@ def test_texts_that_were_committed_before_the_tables_come_once(
     assert differing_tables(tmp_path / "views-1.db", tmp_path / "views-50.db") == []
 
 
-def test_a_poison_event_stops_a_filling_and_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch", [1, 3, 15_000])
+def test_a_poison_event_stops_a_filling_and_is_named(
+    tmp_path: Path, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not so live: there its stream is set aside, and all others go on."""
+    monkeypatch.setattr(filling_module, "READ", 2)
+    monkeypatch.setattr(filling_module, "BATCH", batch)
     good, bad = (Chat.start(uuid4(), uuid4(), "A title", None, NOW) for _ in range(2))
 
     async def scenario(store: SqlEventStore, views: SqlViews) -> None:
@@ -210,3 +216,44 @@ def test_a_poison_event_stops_a_filling_and_is_named(tmp_path: Path) -> None:
     assert (stopped.view, stopped.stream_id, stopped.position) == ("messages", bad.id, 5)
     assert stopped.error == "KeyError"
     assert "parent" not in str(stopped)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 15_000])
+def test_an_event_whose_row_cannot_be_written_is_named(
+    tmp_path: Path, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That shows when the rows of the whole batch are written, which was read in several parts."""
+    monkeypatch.setattr(filling_module, "READ", 2)
+    monkeypatch.setattr(filling_module, "BATCH", batch)
+    good, bad = (Usage.open(uuid4(), "user", "USD", NOW) for _ in range(2))
+
+    async def scenario(store: SqlEventStore, views: SqlViews) -> None:
+        for account in (good, bad):
+            account.top_up(1, "operator", None, NOW)
+            await append(store, account)
+        bad.top_up(1, "operator", None, NOW)
+        bad.pending_events[-1].__dict__["amount"] = 2**63
+        await append(store, bad)
+        good.top_up(1, "operator", None, NOW)
+        await views.wait(await append(store, good), PATIENCE)
+
+    play(in_folder(tmp_path), scenario)
+    with pytest.raises(EventNotApplied) as raised:
+        filling_of(tmp_path).run(head_of(tmp_path), ignored)
+    stopped = raised.value
+    assert (stopped.view, stopped.stream_id, stopped.position) == ("usage", bad.id, 5)
+    assert stopped.error == "OverflowError"
+
+
+def test_the_process_of_the_texts_loads_no_more_than_it_needs() -> None:
+    """What else it loads is time in which no text of a small log is written."""
+    script = (
+        "import sys, infrastructure.projections.text_writer;"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, timeout=60, check=True, stdout=subprocess.PIPE
+    )
+    loaded = set(done.stdout.decode().split())
+    assert {"msgspec", "sqlite3"} <= loaded
+    assert loaded.isdisjoint({"sqlalchemy", "eventsourcing", "application", "domain"})
