@@ -225,6 +225,7 @@ async def compose(
     from interfaces.open_connections import OpenConnections
     from interfaces.origins import Origins
     from interfaces.sse.attach import Attaching
+    from interfaces.sse.lasting import LastingAnswers
     from interfaces.sse.messages import MessageRoutes, message_router
     from interfaces.sse.refusals import StreamRefusals
     from interfaces.sse.reply_stream import ReplyStreams
@@ -494,7 +495,9 @@ async def compose(
         openapi_config=openapi_config(version("dabir")),
         logging_config=None,
     )
-    node.app = CrossOrigin(Answers(EncodedPaths(app), ids, observer, tracer), origins)
+    node.app = CrossOrigin(
+        Answers(LastingAnswers(EncodedPaths(app)), ids, observer, tracer), origins
+    )
 
     async def get_ready() -> None:
         await gateway.warm_up(before=local.start if local else None)

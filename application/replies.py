@@ -31,11 +31,15 @@ class Running(msgspec.Struct):
     prompt: Prompt
     begun: Begun
     answer: Answer
-    over: asyncio.Event
-    """Set when the answer has ended, or was cut."""
+    over: asyncio.Future[None]
+    """Done when the answer has ended, or was cut."""
     pulled: bool = False
     """The model has said all it had to say, or failed."""
     cut: Cut | None = None
+
+    def end(self) -> None:
+        if not self.over.done():
+            self.over.set_result(None)
 
 
 class Replies:
@@ -82,7 +86,7 @@ class Replies:
                 address=address,
             ),
             answer=Answer(started.model),
-            over=asyncio.Event(),
+            over=asyncio.get_running_loop().create_future(),
         )
         self._running[started.reply_id] = running
         self._tracer.concerns(reply_id=started.reply_id)
@@ -101,7 +105,7 @@ class Replies:
         running = self._running.get(reply_id)
         if running is not None and running.cut is None and not running.pulled:
             running.cut = why
-            running.over.set()
+            running.end()
 
     def cut_in(self, chat_id: UUID, why: Cut) -> None:
         """As `cut`, for whatever this node answers in a chat."""
@@ -190,7 +194,7 @@ class Replies:
             pulling = asyncio.create_task(self._pull(running))
             self._upstreams.add(pulling)
             pulling.add_done_callback(partial(self._pulled, running))
-            await running.over.wait()
+            await running.over
             if not running.pulled:
                 pulling.cancel()
 
@@ -206,11 +210,11 @@ class Replies:
         elif error is not None:
             running.answer.failure, running.answer.cause = "INTERNAL", type(error).__name__
             self._observer.fault("reply", error, running.live.started.reply_id)
-        running.over.set()
+        running.end()
 
     async def _pull(self, running: Running) -> None:
-        prompt, correlation = running.prompt, running.begun.meta.correlation
-        with self._tracer.span("model", correlation, model=prompt.model) as span:
+        correlation = running.begun.meta.correlation
+        with self._tracer.span("model", correlation, model=running.prompt.model) as span:
             await self._read_answer(running, span)
             answer = running.answer
             span.note(answered_by=answer.model, finish_reason=answer.finish_reason or "none")
@@ -233,6 +237,8 @@ class Replies:
                     taker.take(delta)
                 if delta.model is not None:
                     answer.model = delta.model
+                    # It is being answered, and can be long.
+                    running.prompt = msgspec.structs.replace(running.prompt, messages=())
                 if delta.usage is not None:
                     answer.usage = delta.usage
                 if delta.finish_reason is not None:

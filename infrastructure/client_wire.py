@@ -4,15 +4,29 @@
 the layers that wrap `send` to see its head; and `wire`, a `ClientWire`.
 """
 
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 EXTENSION = "dabir.wire"
+_UNHEARD = asyncio.Event()
+"""What nobody waits for."""
+
+
+class Connection(Protocol):
+    when_gone: Callable[[], None] | None
+    """Called when it is lost."""
 
 
 class ClientWire:
     """The body of an answer under way."""
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
+    __slots__ = ("_connection", "_cycle")
+
+    def __init__(self, connection: Connection, cycle: RequestResponseCycle) -> None:
+        self._connection = connection
         self._cycle = cycle
 
     @property
@@ -29,6 +43,16 @@ class ClientWire:
         """Only while it is ready. `piece` is not empty: that would end the body."""
         self._cycle.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
 
+    def when_gone(self, told: Callable[[], None] | None) -> None:
+        """Have this called when the client is gone, in place of waiting with `receive`."""
+        cycle = self._cycle
+        cycle.flow.resume_reading()  # as `receive` does: else nobody would hear of it
+        cycle.message_event = _UNHEARD
+        self._connection.when_gone = told
+        if told is not None and cycle.transport.is_closing():
+            told()
 
-def offer_wire(cycle: RequestResponseCycle) -> None:
-    cycle.scope["extensions"] = {EXTENSION: {"send": cycle.send, "wire": ClientWire(cycle)}}
+
+def offer_wire(connection: Connection, cycle: RequestResponseCycle) -> None:
+    wire = ClientWire(connection, cycle)
+    cycle.scope["extensions"] = {EXTENSION: {"send": cycle.send, "wire": wire}}

@@ -5,12 +5,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+import msgspec
+
 from application.errors import ModelFailure
 from application.ports import Delta, Prompt, PromptMessage, Taker
 from infrastructure.language_model import litellm_library, tokens
 from infrastructure.language_model.catalogue import Catalogue, Route
 from infrastructure.language_model.failures import faults_as_failures
-from infrastructure.language_model.plausible import plausible_usage
+from infrastructure.language_model.plausible import PromptSize, plausible_usage
 from infrastructure.language_model.readers import Reader, reader_of
 
 NO_KEY = "none"
@@ -98,11 +100,13 @@ class LitellmGateway:
             outcome, cause = "left", None
             try:
                 due = min(loop.time() + self._first_token_timeout, end)
-                await self._open(call, due)
+                await self._open(call, prompt, due)
                 while (delta := await call.read(due, None if model else at_once)) is not None:
                     # Only the first one says who answers, and the last.
                     yield Delta(delta.text, delta.reasoning, model=model) if model else delta
-                    model = None
+                    if model:
+                        # No fallback is asked any more, and a prompt can be long.
+                        model, prompt = None, msgspec.structs.replace(prompt, messages=())
                     due = min(loop.time() + self._token_timeout, end)
                 conclusion = call.conclusion()
                 outcome = "answered"
@@ -121,14 +125,14 @@ class LitellmGateway:
                 self._called(model_id, outcome, cause)
                 await call.aclose()
 
-    async def _open(self, call: "_Call", due: float) -> None:
+    async def _open(self, call: "_Call", prompt: Prompt, due: float) -> None:
         with faults_as_failures():
             async with asyncio.timeout_at(due):
                 if self._warming is not None:
                     await asyncio.shield(self._warming)
                 if self._litellm is None:
                     self._litellm = await asyncio.to_thread(self._load)
-                await call.open(self._litellm, self._reply_timeout)
+                await call.open(self._litellm, prompt, self._reply_timeout)
 
 
 class _Call:
@@ -136,13 +140,13 @@ class _Call:
 
     def __init__(self, route: Route, prompt: Prompt) -> None:
         self._route = route
-        self._prompt = prompt
+        self._size = PromptSize.of(prompt)
         self._max_tokens = min(prompt.max_tokens, route.spec.max_output_tokens)
         self._reader: Reader | None = None
         self._delivered = 0
 
-    async def open(self, litellm: Any, timeout: float) -> None:
-        self._reader = reader_of(await litellm.acompletion(**self._request(timeout)))
+    async def open(self, litellm: Any, prompt: Prompt, timeout: float) -> None:
+        self._reader = reader_of(await litellm.acompletion(**self._request(prompt, timeout)))
 
     async def read(self, due: float, at_once: "_AtOnce | None") -> Delta | None:
         """The next piece, unless `at_once` takes it, before the time `due`; None after the last."""
@@ -177,7 +181,7 @@ class _Call:
             reasoning=rest.reasoning,
             finish_reason=reason,
             usage=plausible_usage(
-                self._reader.usage, self._prompt, self._max_tokens, self._delivered
+                self._reader.usage, self._size, self._max_tokens, self._delivered
             ),
             model=self._route.spec.id,
         )
@@ -190,11 +194,10 @@ class _Call:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._reader.aclose()
 
-    def _request(self, timeout: float) -> dict[str, Any]:
+    def _request(self, prompt: Prompt, timeout: float) -> dict[str, Any]:
         api_base, api_key = self._route.api_base(), self._route.api_key()
         if api_base and not api_key and self._route.litellm_model.startswith("openai/"):
             api_key = NO_KEY
-        prompt = self._prompt
         optional = {
             "api_base": api_base,
             "api_key": api_key,

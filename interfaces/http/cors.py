@@ -26,10 +26,8 @@ class CrossOrigin:
         if scope["type"] != ScopeType.HTTP or _is_socket_io(scope["path"]):
             await self._app(scope, receive, send)
             return
-        headers = Headers.from_scope(scope)
-        origin = headers.get("origin")
-        given = self._headers_for(origin)
-        if _is_preflight(scope, headers):
+        given = self._headers_for(Headers.from_scope(scope).get("origin"))
+        if _is_preflight(scope):
             await _answer_preflight(send, given)
             return
 
@@ -59,7 +57,8 @@ def _is_socket_io(path: str) -> bool:
     return path == SOCKET_IO or path.startswith(f"{SOCKET_IO}/")
 
 
-def _is_preflight(scope: Scope, headers: Headers) -> bool:
+def _is_preflight(scope: Scope) -> bool:
+    headers = Headers.from_scope(scope)
     asks = "origin" in headers and "access-control-request-method" in headers
     return asks and scope.get("method") == "OPTIONS"
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 
 from litestar.types import Receive, Scope, Send
 
@@ -45,22 +46,39 @@ class EventStream:
         self._status = status
         self._outlet = outlet or Outlet()
         self._sending = False
+        self._left = False
+        self._silence: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send(
-            {"type": "http.response.start", "status": self._status, "headers": self._headers}
-        )
+        await self.begin(scope, send)
+        await self.go_on(receive)
+
+    async def begin(self, scope: Scope, send: Send) -> None:
+        """Send the head."""
+        headers, self._headers = self._headers, []
+        await send({"type": "http.response.start", "status": self._status, "headers": headers})
         self._outlet.open(scope, send)
-        pump = asyncio.create_task(self._pump())
-        gone = asyncio.create_task(_gone(receive))
+
+    async def go_on(self, receive: Receive) -> None:
+        """Send the frames, until their end or the client's."""
+        task = asyncio.current_task()
+        assert task
+        self._listen_to_silence()
         try:
-            await self._attend({pump, gone})
+            self._outlet.watch(receive, partial(self._leave, task))
+            await self._pump()
+        except asyncio.CancelledError:
+            if not self._left or task.uncancel():
+                raise
         finally:
-            for task in (pump, gone):
-                task.cancel()
-            await asyncio.wait({pump, gone})
-        if not pump.cancelled():
-            pump.result()
+            self._outlet.close()
+            assert self._silence
+            self._silence.cancel()
+
+    def _leave(self, task: "asyncio.Task[None]") -> None:
+        """The client is gone."""
+        self._left = True
+        task.cancel()
 
     async def _pump(self) -> None:
         try:
@@ -75,20 +93,10 @@ class EventStream:
             await self._outlet.send(self._failed(error))
         await self._outlet.send(b"", last=True)
 
-    async def _attend(self, tasks: set["asyncio.Task[None]"]) -> None:
-        """Until one of the tasks ends: break silences."""
-        outlet, time = self._outlet, asyncio.get_running_loop().time
-        while True:
-            due = outlet.written_at + KEEPALIVE_AFTER
-            done, _ = await asyncio.wait(
-                tasks, timeout=max(due - time(), SHORTEST_WAIT), return_when=asyncio.FIRST_COMPLETED
-            )
-            if done:
-                return
-            if time() - outlet.written_at >= KEEPALIVE_AFTER and not self._sending:
-                await outlet.send(KEEPALIVE)
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    def _listen_to_silence(self) -> None:
+        """Break it each time that it has lasted for long enough."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._outlet.written_at >= KEEPALIVE_AFTER and not self._sending:
+            self._outlet.comment(KEEPALIVE)
+        due = self._outlet.written_at + KEEPALIVE_AFTER
+        self._silence = loop.call_at(max(due, loop.time() + SHORTEST_WAIT), self._listen_to_silence)

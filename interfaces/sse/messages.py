@@ -21,6 +21,7 @@ from interfaces.outbound import Mapped, refusal_of
 from interfaces.sse.attach import Attaching, Wanted
 from interfaces.sse.event_stream import EventStream, Header
 from interfaces.sse.frames import event_without_id
+from interfaces.sse.lasting import forget_request, lasting
 from interfaces.sse.operations import ATTACH, PROBE, REGENERATE, SEND, STOP
 from interfaces.sse.outlet import Outlet
 from interfaces.sse.probe import probe_response
@@ -138,13 +139,17 @@ class MessageRoutes:
 
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
             self._counter.stream_opened()
+            self._open.opened(address, beginning.payer)
             try:
-                with self._open.holding(address, beginning.payer):
-                    await stream(scope, receive, send)
+                await stream.begin(scope, send)
+                forget_request(scope)
+                del send
+                await stream.go_on(receive)
             finally:
+                self._open.closed(address, beginning.payer)
                 self._counter.stream_closed()
 
-        return counted
+        return lasting(counted)
 
     def _failed(self, error: Exception) -> bytes:
         mapped = self._incidents.mapped("stream", error)

@@ -1,9 +1,10 @@
 """Where a stream's frames go: waited for, or at once."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol, cast
 
-from litestar.types import Message, Scope, Send
+from litestar.types import Message, Receive, Scope, Send
 
 _EXTENSION = "dabir.wire"
 
@@ -13,6 +14,8 @@ class _Wire(Protocol):
     def ready(self) -> bool: ...
 
     def write(self, piece: bytes) -> None: ...
+
+    def when_gone(self, told: Callable[[], None] | None) -> None: ...
 
 
 class Outlet:
@@ -24,6 +27,8 @@ class Outlet:
     def __init__(self) -> None:
         self._send: Send | None = None
         self._wire: _Wire | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._commenting: asyncio.Task[None] | None = None
         self._time = asyncio.get_running_loop().time
         self.written_at = self._time()
         """The loop's time of the last frame."""
@@ -34,6 +39,21 @@ class Outlet:
         offered = extensions.get(_EXTENSION, {})
         self._send = cast(Send, offered.get("send", send))
         self._wire = cast(_Wire | None, offered.get("wire"))
+
+    def watch(self, receive: Receive, gone: Callable[[], None]) -> None:
+        """Call `gone` once the client is, unless this is closed before."""
+        if self._wire is not None:
+            self._wire.when_gone(gone)
+        else:
+            self._watching = asyncio.create_task(_watch(receive, gone))
+
+    def close(self) -> None:
+        """Nothing more is sent, nor watched for."""
+        if self._wire is not None:
+            self._wire.when_gone(None)
+        for task in (self._watching, self._commenting):
+            if task is not None:
+                task.cancel()
 
     @property
     def ready(self) -> bool:
@@ -51,3 +71,16 @@ class Outlet:
         self.written_at = self._time()
         message: Message = {"type": "http.response.body", "body": frame, "more_body": not last}
         await self._send(message)
+
+    def comment(self, frame: bytes) -> None:
+        """Send what nobody misses: never two at once to a client that reads slowly."""
+        if self.ready:
+            self.write(frame)
+        elif self._commenting is None or self._commenting.done():
+            self._commenting = asyncio.create_task(self.send(frame))
+
+
+async def _watch(receive: Receive, gone: Callable[[], None]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    gone()

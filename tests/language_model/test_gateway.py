@@ -1,9 +1,11 @@
 """What a reply may rely on, whatever the provider does. litellm's real client code runs here."""
 
 import asyncio
+import gc
 import logging
 import socket
 import struct
+import sys
 import time
 import warnings
 from collections.abc import AsyncGenerator
@@ -158,6 +160,26 @@ def test_a_filter_that_strikes_late_ends_the_answer_normally(upstream: Upstream)
 def test_an_unknown_model_is_refused(upstream: Upstream) -> None:
     with pytest.raises(ModelNotFound):
         asyncio.run(ask(gateway(upstream, "openai/echo"), prompt("openai/other")))
+
+
+def test_a_prompt_is_let_go_of_once_it_is_answered(upstream: Upstream) -> None:
+    async def held_by() -> tuple[int, int]:
+        asked = gateway(upstream, "openai/tokens-5-at-20")
+        whole = prompt("openai/tokens-5-at-20", "".join(["Good ", "day"]))
+        text = whole.messages[-1].content
+        deltas = asked.reply(whole)
+        del whole
+        before = sys.getrefcount(text)
+        await anext(deltas)
+        await anext(deltas)
+        gc.collect()
+        after = sys.getrefcount(text)
+        await deltas.aclose()
+        await asked.aclose()
+        return before, after
+
+    before, after = asyncio.run(held_by())
+    assert after == before - 1
 
 
 # Deadlines
@@ -330,7 +352,7 @@ def test_a_request_whose_connection_breaks_is_not_sent_again(
                 reply_timeout=30.0,
             )
             failure = (await ask(asked, prompt(kind))).failure
-        return requests, failure and failure.code
+        return requests, failure.code if failure else None
 
     assert asyncio.run(count_requests()) == (1, "PROVIDER_ERROR")
 

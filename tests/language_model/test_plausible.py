@@ -3,7 +3,7 @@
 import pytest
 
 from application.ports import ProviderUsage
-from infrastructure.language_model.plausible import plausible_usage
+from infrastructure.language_model.plausible import PromptSize, plausible_usage
 from tests.language_model.asking import prompt
 
 QUESTION = "x" * 1000
@@ -42,4 +42,4 @@ def test_one_token_for_a_long_answer_is_none() -> None:
 
 def _usage(told: tuple[object, object] | None, delivered: int) -> ProviderUsage | None:
     asked = prompt("any", QUESTION, max_tokens=50)
-    return plausible_usage(told, asked, asked.max_tokens, delivered)
+    return plausible_usage(told, PromptSize.of(asked), asked.max_tokens, delivered)

@@ -1,7 +1,9 @@
 """Both ways to read an answer say the same of the same bytes."""
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +39,24 @@ def test_what_litellm_sends_by_aiohttp_is_read_from_its_socket(upstream: Upstrea
         return type(opened)
 
     assert asyncio.run(body()) is AiohttpBody
+
+
+def test_what_came_before_the_body_is_let_go_of(upstream: Upstream) -> None:
+    async def left() -> list[object]:
+        stream = await _stream(upstream, "openai/stall-middle")
+        response = stream.completion_stream.http_response
+        sent_by = response.stream._stream._aiohttp_response
+        heads = [response, response.request, sent_by.headers, sent_by.request_info.headers]
+        kept = [weakref.ref(head) for head in heads]
+        opened = body_of(response)
+        del stream, response, sent_by, heads
+        gc.collect()
+        found: list[object] = [type(head) for ref in kept if (head := ref()) is not None]
+        await opened.aclose(drain=False)
+        await _close_connections()
+        return found
+
+    assert asyncio.run(left()) == []
 
 
 class Read(msgspec.Struct, frozen=True):

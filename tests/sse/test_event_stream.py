@@ -99,6 +99,50 @@ def test_who_goes_away_ends_the_frames() -> None:
     asyncio.run(run())
 
 
+def test_a_server_that_gives_up_ends_the_frames_and_hears_of_it() -> None:
+    async def run() -> None:
+        client, closed = Client(), asyncio.Event()
+
+        async def endless() -> AsyncGenerator[bytes, None]:
+            try:
+                yield b"first"
+                await asyncio.Event().wait()
+            finally:
+                closed.set()
+
+        serving = asyncio.create_task(served(EventStream(endless()), client))
+        await client.until(b"first")
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+        assert closed.is_set()
+
+    asyncio.run(run())
+
+
+def test_silence_is_not_broken_twice_for_who_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "KEEPALIVE_AFTER", 0.01)
+
+    async def run() -> None:
+        client, speak = Client(), asyncio.Event()
+
+        async def silent() -> AsyncGenerator[bytes, None]:
+            yield b"first"
+            await speak.wait()
+
+        serving = asyncio.create_task(served(EventStream(silent()), client))
+        await client.until(b"first")
+        client.reading.clear()
+        before = len(asyncio.all_tasks())
+        await asyncio.sleep(0.2)  # as long as twenty silences
+        assert len(asyncio.all_tasks()) <= before + 1
+        client.reading.set()
+        speak.set()
+        await serving
+
+    asyncio.run(run())
+
+
 def test_a_fault_in_the_frames_is_told_before_the_end() -> None:
     async def run() -> None:
         client = Client()
