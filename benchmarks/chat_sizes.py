@@ -2,10 +2,10 @@
 
     python -m benchmarks.chat_sizes [--messages 10000] [--rounds 7] [--sends 5]
 
-A real server, a provider in another process that answers 16 tokens at once, and a model whose
-window is full in both chats. In each round `--sends` messages go to each of eight chats of one size
-and then of the other, after one to each that is not counted: it reads the chat, as the first one
-after a start does, which is shown apart.
+A real server, a provider in another process that answers 16 tokens at once, and a model in whose
+window fit what is sent, the last answer and what that was to, in either chat. In each round
+`--sends` messages go to each of eight chats of one size and then of the other, after one to each
+that is not counted: it reads the chat, as the first one after a start does, which is shown apart.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from uuid import UUID
 
 import httpx
 
-from benchmarks.load.chats import conversation, log_in, user, write
+from benchmarks.load.chats import QUESTION, conversation, log_in, user, write
 from benchmarks.load.contestants import UNLIMITED, provider
 from benchmarks.load.processes import cpu_of
 from benchmarks.results import KEEP, Result, Row, in_turn, median_ratio, report
@@ -28,7 +28,7 @@ from tests.service import Service, bearer
 SHORT = 10
 CHATS = 8
 SUB = "writer"
-CONTENT = "And since when, to be exact?"
+CONTENT = QUESTION * 3
 MODELS = """
 default = "tokens-16"
 
@@ -36,12 +36,12 @@ default = "tokens-16"
 id = "tokens-16"
 litellm_model = "openai/tokens-16"
 api_base = "{api_base}"
-context_window = 1200
+context_window = 600
 max_output_tokens = 200
 input_price_per_million = "0"
 output_price_per_million = "0"
 """
-"""Ten of the messages are about 1,100 tokens."""
+"""An eighth of the window is left free and 200 tokens for the answer; CONTENT has 130."""
 
 
 async def fill(data_dir: Path, short: int, messages: int) -> tuple[list[UUID], list[UUID]]:

@@ -7,6 +7,8 @@ of `--messages`, and python-socketio's alone (the same uvicorn, uvloop and WebSo
 with our very answer, ready-made. Clients in this process call over WebSockets, one call after the
 other on each, and wait for the acknowledgement; ours sends the reply event beside it, as always.
 Listed are 20 chats of a person who has 40, and 10 of one who has 10 and of one who has `--chats`.
+Each call asks for what comes after another moment to come, which is the first page: so that it is
+read, and not one that was kept from the last call. What a kept one costs is shown beside it.
 """
 
 import argparse
@@ -14,9 +16,12 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import count as counted
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import socketio
 
@@ -25,6 +30,7 @@ from benchmarks.load.chats import conversation, log_in, monologues, user, write
 from benchmarks.load.contestants import UNLIMITED, bare_socketio
 from benchmarks.load.processes import cpu_of
 from benchmarks.results import KEEP, Result, Row, in_turn, median_ratio, report
+from infrastructure.projections.cursors import ChatCursor, encode_cursor
 from tests.service import Service, token
 
 FEW = 1_000
@@ -32,6 +38,7 @@ CHATS_OF_USUAL, CHATS_OF_SOME = 40, 10
 MESSAGES_OF_OTHERS = 100
 WARMING = 50
 NO_PROVIDER = "http://127.0.0.1:9/v1"
+TO_COME = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 class Server(NamedTuple):
@@ -71,12 +78,17 @@ def bare(answer: object) -> Iterator[Server]:
 
 
 class Asking:
-    """Clients of one person, each on a WebSocket of its own, who list the first chats."""
+    """Clients of one person, each on a WebSocket of its own, who list the first chats.
 
-    def __init__(self, sub: str, limit: int, sockets: int) -> None:
+    With `same` they ask for the same page again and again.
+    """
+
+    def __init__(self, sub: str, limit: int, sockets: int, *, same: bool = False) -> None:
         self._sub = sub
-        self._request = {"limit": limit}
+        self._limit = limit
         self._sockets = sockets
+        self._same = same
+        self._moments = counted()
 
     def cost(self, server: Server, calls: int) -> float:
         """The server's CPU for a call, in µs."""
@@ -94,14 +106,20 @@ class Asking:
 
     async def _answer(self, server: Server) -> Any:
         async with self._clients(server, 1) as (client,):
-            return await client.call("list_chats", self._request, namespace=NAMESPACE)
+            return await client.call("list_chats", self._request(), namespace=NAMESPACE)
 
     async def _call(self, clients: list[socketio.AsyncClient], calls: int) -> None:
         async def in_a_row(client: socketio.AsyncClient) -> None:
             for _ in range(calls):
-                await client.call("list_chats", self._request, namespace=NAMESPACE)
+                await client.call("list_chats", self._request(), namespace=NAMESPACE)
 
         await asyncio.gather(*map(in_a_row, clients))
+
+    def _request(self) -> dict[str, object]:
+        if self._same:
+            return {"limit": self._limit}
+        moment = TO_COME + timedelta(microseconds=next(self._moments))
+        return {"limit": self._limit, "cursor": encode_cursor(ChatCursor(moment, UUID(int=0)))}
 
     @asynccontextmanager
     async def _clients(
@@ -135,6 +153,8 @@ def main(messages: int, chats: int, rounds: int, calls: int, sockets: int) -> No
         for sub, count in (("some", CHATS_OF_SOME), ("many", chats)):
             asking = Asking(sub, 10, sockets)
             contestants[f"10 chats of {count:,}"] = partial(asking.cost, many, calls)
+        same = Asking("usual", 20, sockets, same=True)
+        contestants["20 chats, unchanged since the last call"] = partial(same.cost, many, calls)
         medians, taken = in_turn(rounds, contestants)
     rows: list[Row] = [
         {

@@ -124,7 +124,8 @@ def sync_writer_engine(
         connect_args={"isolation_level": None, "check_same_thread": False},
         hide_parameters=True,
     )
-    _prepare(engine, pragmas, begin="BEGIN IMMEDIATE")
+    _set_on_connect(engine, pragmas)
+    event.listen(engine, "begin", _begin_writing)
     return engine
 
 
@@ -149,7 +150,8 @@ def reader_engine(url: str | URL) -> "AsyncEngine":
         hide_parameters=True,
     )
     pragmas = (f"busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}", "query_only=ON")
-    _prepare(engine.sync_engine, pragmas, begin="BEGIN")
+    _set_on_connect(engine.sync_engine, pragmas)
+    event.listen(engine.sync_engine, "begin", _begin_reading)
     return engine
 
 
@@ -171,7 +173,8 @@ def sync_reader_engine(url: str | URL, *, schema: str | None = None) -> Engine:
         hide_parameters=True,
     )
     pragmas = (f"busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}", "query_only=ON")
-    _prepare(engine, pragmas, begin="BEGIN")
+    _set_on_connect(engine, pragmas)
+    event.listen(engine, "begin", _begin_reading)
     return engine
 
 
@@ -186,7 +189,7 @@ def _sqlite_url(url: str | URL, driver: str) -> URL:
     return parsed.set(drivername=driver)
 
 
-def _prepare(engine: Engine, pragmas: tuple[str, ...], begin: str) -> None:
+def _set_on_connect(engine: Engine, pragmas: tuple[str, ...]) -> None:
     @event.listens_for(engine, "connect")
     def set_pragmas(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
@@ -194,9 +197,16 @@ def _prepare(engine: Engine, pragmas: tuple[str, ...], begin: str) -> None:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    @event.listens_for(engine, "begin")
-    def begin_transaction(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+
+def _begin_writing(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_reading(connection: Connection) -> None:
+    # It takes no lock yet, so that there is no error for the library to translate; by its way this
+    # takes as long as a small query.
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute("BEGIN")
 
 
 def scrubbed(engine: Engine, tables: list[str]) -> bool:

@@ -49,6 +49,8 @@ class Log:
         self._fetch = fetch
         self._head = 0
         self._tail = Tail()
+        self.read_back = 0
+        """The last position that `read_on` had to ask the database for."""
         self._looked_at = float("-inf")
         """The loop's time of the last look for commits of other processes, whoever waited."""
         self._grown = asyncio.Event()
@@ -76,7 +78,10 @@ class Log:
         """As `read_all`, though maybe fewer; none only where there are none."""
         if rows := self._tail.after(after, limit):
             return await self._decoded(rows)
-        return await self.read_all(after, limit)
+        recorded = await self.read_all(after, limit)
+        if recorded:
+            self.read_back = max(self.read_back, recorded[-1].position)
+        return recorded
 
     async def read_stream(self, stream_id: UUID, after_version: int = 0) -> list[Recorded]:
         """A stream's events in order, from version `after_version` + 1."""

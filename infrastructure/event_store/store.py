@@ -246,6 +246,14 @@ class SqlEventStore:
         """
         return self._last_appends.get(principal) or self._forgotten_append
 
+    @property
+    def last_read_back(self) -> int:
+        """The last position that `read_on` took from the database: maybe another process's append.
+
+        What it gave beyond that was this process's own, and `last_append_of` knows it.
+        """
+        return self._log.read_back
+
     async def agree(self, currency: str, secret: bytes) -> None:
         """Raises ConfigurationError where others write to this log with other settings."""
         await self._writer.run(lambda c: agree(c, currency, secret, self._lease_time))

@@ -35,7 +35,6 @@ from infrastructure.projections.columns import (
     as_stored,
     metadata,
     time_of,
-    uuid_of,
 )
 from infrastructure.projections.cursors import ChatCursor, decode_cursor, encode_cursor
 from infrastructure.projections.message_tables import branches
@@ -192,18 +191,34 @@ class ChatList:
 
 
 chat_columns: tuple[ColumnElement[Any], ...] = (
-    as_stored(chats.c.id, "listed_chat_id"),
+    chats.c.id.label("listed_chat_id"),
     as_stored(chats.c.title),
     as_stored(chats.c.model, "chat_model"),
     as_stored(chats.c.archived),
     as_stored(chats.c.created_at, "chat_created_at"),
     as_stored(chats.c.updated_at),
-    as_stored(chats.c.active_reply_id),
+    chats.c.active_reply_id,
     as_stored(branches.c.message_count),
     as_stored(branches.c.last_role),
     as_stored(branches.c.last_preview),
 )
-"""What `chat_view` needs of `chats` joined with `branches`; the names meet no message's column."""
+"""What `chat_of` needs of `chats` joined with `branches`; the names meet no message's column."""
+
+
+class _Listed(msgspec.Struct, array_like=True):
+    """A row's `chat_columns`. Times in microseconds since 1970."""
+
+    id: UUID
+    title: str | None
+    model: str | None
+    archived: bool | int
+    created_at: int
+    updated_at: int
+    active_reply_id: UUID | None
+    message_count: int
+    last_role: Role | None
+    last_preview: str | None
+
 
 # Made once: to put a statement together costs about as much as to run it.
 _listed = select(*chat_columns).join_from(chats, branches, branches.c.chat_id == chats.c.id)
@@ -215,17 +230,19 @@ _page = (
     .order_by(chats.c.updated_at.desc(), chats.c.id.desc())
     .limit(bindparam("limit"))
 )
-_page_by_number = Prepared(_page.offset(bindparam("offset")))
+_page_by_number = Prepared(_page.offset(bindparam("offset")), _Listed)
 _page_by_cursor = Prepared(
     _page.where(
         tuple_(chats.c.updated_at, chats.c.id)
         < tuple_(bindparam("updated_at", type_=Instant()), bindparam("id", type_=Id()))
-    )
+    ),
+    _Listed,
 )
 _totals = Prepared(
     select(checkpoint.c.position, chat_counts.c.active, chat_counts.c.archived).select_from(
         checkpoint.outerjoin(chat_counts, chat_counts.c.owner == bindparam("owner", type_=Id()))
-    )
+    ),
+    tuple[int, int | None, int | None],
 )
 _one = _listed.add_columns(position_now.scalar_subquery().label("position")).where(
     chats.c.id == bindparam("chat_id"), chats.c.owner == bindparam("owner")
@@ -242,7 +259,7 @@ def list_chats(connection: Connection, principal: UUID, request: ListChats) -> C
     else:
         rows = _page_by_number.rows(connection, **bounds, offset=request.page * request.limit)
     ((position, active, archived),) = _totals.rows(connection, owner=principal)
-    shown = [chat_view(*row) for row in rows[: request.limit]]
+    shown = [_chat_view(row) for row in rows[: request.limit]]
     has_more = len(rows) > request.limit
     return ChatsPage(
         chats=shown,
@@ -260,36 +277,32 @@ def chat(connection: Connection, principal: UUID, chat_id: UUID) -> ChatAt:
     row = connection.execute(_one, {"owner": principal, "chat_id": chat_id}).one_or_none()
     if row is None:
         raise ChatNotFound(chat_id)
-    return ChatAt(chat_view(*row[:-1]), row.position)
+    return ChatAt(chat_of(row[:-1]), row.position)
 
 
 def chat_ids(connection: Connection, principal: UUID) -> Sequence[UUID]:
     return connection.scalars(_ids, {"owner": principal}).all()
 
 
-def chat_view(
-    chat_id: bytes,
-    title: str | None,
-    model: str | None,
-    archived: bool,
-    created_at: int,
-    updated_at: int,
-    active_reply_id: bytes | None,
-    message_count: int,
-    last_role: Role,
-    last_preview: str | None,
-) -> ChatView:
+def chat_of(row: Sequence[Any]) -> ChatView:
     """The chat of a row's `chat_columns`."""
+    return _chat_view(msgspec.convert(tuple(row), _Listed))
+
+
+def _chat_view(row: _Listed) -> ChatView:
+    last = None
+    if row.last_role is not None and row.last_preview is not None:
+        last = LastMessage(row.last_role, row.last_preview)
     return ChatView(
-        id=uuid_of(chat_id),
-        title=title,
-        model=model,
-        archived=bool(archived),
-        created_at=time_of(created_at),
-        updated_at=time_of(updated_at),
-        message_count=message_count,
-        last_message=None if last_preview is None else LastMessage(last_role, last_preview),
-        active_reply_id=None if active_reply_id is None else uuid_of(active_reply_id),
+        id=row.id,
+        title=row.title,
+        model=row.model,
+        archived=bool(row.archived),
+        created_at=time_of(row.created_at),
+        updated_at=time_of(row.updated_at),
+        message_count=row.message_count,
+        last_message=last,
+        active_reply_id=row.active_reply_id,
     )
 
 

@@ -16,7 +16,7 @@ from application.queries import (
     MessageView,
     decimal_of,
 )
-from domain.chat import ChatNotFound, MessageNotFound, MessageUsage
+from domain.chat import ChatNotFound, MessageNotFound, MessageUsage, Role
 from infrastructure.projections.checkpoint import position_now
 from infrastructure.projections.columns import Id
 from infrastructure.projections.cursors import (
@@ -26,10 +26,14 @@ from infrastructure.projections.cursors import (
     unknown_cursor,
 )
 from infrastructure.projections.message_tables import branches, messages
+from infrastructure.projections.prepared import Prepared
 from infrastructure.projections.texts import texts
 
 Siblings: TypeAlias = dict[tuple[UUID, str], list[UUID]]
 """Message ids in time order, by the key of their parent and their role."""
+
+_content = func.coalesce(texts.c.content, "")
+"""Where `texts` is outer-joined."""
 
 message_columns = (
     messages.c.id,
@@ -43,7 +47,7 @@ message_columns = (
     messages.c.finish_reason,
     messages.c.error,
     messages.c.usage,
-    func.coalesce(texts.c.content, "").label("content"),
+    _content.label("content"),
 )
 """What `message_view` needs of `messages` outer-joined with `texts`."""
 
@@ -62,15 +66,26 @@ _above = _above.union_all(
     .join_from(_above, messages, messages.c.id == _above.c.parent_key)
     .where(_above.c.steps + 1 < bindparam("stop", type_=Integer))
 )
+_with_texts = _above.join(messages, messages.c.number == _above.c.number).outerjoin(
+    texts, texts.c.number == messages.c.number
+)
 _upwards = (
     select(*message_columns)
-    .select_from(
-        _above.join(messages, messages.c.number == _above.c.number).outerjoin(
-            texts, texts.c.number == messages.c.number
-        )
-    )
+    .select_from(_with_texts)
     .where(_above.c.steps >= bindparam("skip", type_=Integer))
     .order_by(_above.c.steps)
+)
+# What a prompt is made of: asked for with each send, and for more rows than anything else.
+_history = Prepared(
+    select(
+        messages.c.id,
+        messages.c.parent_key,
+        messages.c.role,
+        _content.label("content"),
+    )
+    .select_from(_with_texts)
+    .order_by(_above.c.steps),
+    tuple[UUID, UUID, Role, str],
 )
 
 # Downwards from a message, to the newest child at each fork.
@@ -95,9 +110,14 @@ _below = _below.union_all(
 )
 _newest_below = select(_below.c.id).order_by(_below.c.steps.desc()).limit(1)
 
-_active = select(
-    branches.c.leaf_id, branches.c.message_count, position_now.scalar_subquery().label("position")
-).where(branches.c.chat_id == bindparam("chat_id"), branches.c.owner == bindparam("owner"))
+_active = Prepared(
+    select(
+        branches.c.leaf_id,
+        branches.c.message_count,
+        position_now.scalar_subquery().label("position"),
+    ).where(branches.c.chat_id == bindparam("chat_id"), branches.c.owner == bindparam("owner")),
+    tuple[UUID | None, int, int],
+)
 _length_to = select(messages.c.depth + 1).where(
     messages.c.id == bindparam("message_id"), messages.c.chat_id == bindparam("chat_id")
 )
@@ -170,18 +190,22 @@ def history(
 ) -> list[HistoryMessage]:
     """The branch upwards from a message, itself first. Raises ChatNotFound, MessageNotFound."""
     active_branch(connection, principal, chat_id)
-    rows = _walk(connection, chat_id, message_id, 0, limit)
+    rows = _history.rows(connection, start=message_id, chat_id=chat_id, stop=limit)
     if not rows and limit > 0:
         raise MessageNotFound(message_id)
-    return [HistoryMessage(row.id, _parent_id(row), row.role, row.content) for row in rows]
+    return [
+        HistoryMessage(id_, None if parent_key == chat_id else parent_key, role, content)
+        for id_, parent_key, role, content in rows
+    ]
 
 
 def active_branch(connection: Connection, principal: UUID, chat_id: UUID) -> tuple[Branch, int]:
     """The principal's chat's active branch, and the views' position. Raises ChatNotFound."""
-    row = connection.execute(_active, {"chat_id": chat_id, "owner": principal}).one_or_none()
-    if row is None:
+    rows = _active.rows(connection, chat_id=chat_id, owner=principal)
+    if not rows:
         raise ChatNotFound(chat_id)
-    return Branch(row.leaf_id, row.message_count), row.position
+    ((leaf_id, length, position),) = rows
+    return Branch(leaf_id, length), position
 
 
 def message_views(

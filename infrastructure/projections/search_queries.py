@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, bindparam, select
 
 from application.queries import SearchHit, SearchMessages, SearchPage
 from infrastructure.projections import search
-from infrastructure.projections.chat_list import chat_columns, chat_view, chats
+from infrastructure.projections.chat_list import chat_columns, chat_of, chats
 from infrastructure.projections.checkpoint import position_now
 from infrastructure.projections.cursors import SearchCursor, decode_cursor, encode_cursor
 from infrastructure.projections.message_queries import message_columns, message_views
@@ -53,7 +53,7 @@ def search_messages(connection: Connection, principal: UUID, request: SearchMess
     rows = connection.execute(_hits_on(engine), {**bounds, "owner": principal}).all()
     shown, has_more = rows[: request.limit], len(rows) > request.limit
     results = [
-        SearchHit(chat_view(*row[: len(chat_columns)]), view, snippet_of(row.content, words))
+        SearchHit(chat_of(row[: len(chat_columns)]), view, snippet_of(row.content, words))
         for row, view in zip(shown, message_views(connection, shown), strict=True)
     ]
     next_cursor = encode_cursor(SearchCursor(shown[-1].number)) if has_more else None

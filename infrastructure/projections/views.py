@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -36,7 +36,9 @@ from infrastructure.projections import (
     spend,
     usage,
 )
+from infrastructure.projections.kept_lists import KeptLists
 from infrastructure.projections.live_views import LiveViews
+from infrastructure.projections.readers import Readers
 from infrastructure.projections.runner import Observe
 from infrastructure.projections.shelf import Shelf
 
@@ -61,7 +63,9 @@ class SqlViews:
         self._clock = clock
         self._terms = terms
         self._freshness_timeout = freshness_timeout
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="views-reader")
+        self._readers = Readers(READERS, "views-reader")
+        self._kept = KeptLists(store, live.succession, self._progress)
+        self.when_applied(self._kept.heed)
 
     @classmethod
     async def open(
@@ -91,7 +95,7 @@ class SqlViews:
 
     async def close(self) -> None:
         await self._live.close()
-        await asyncio.to_thread(self._readers.shutdown)
+        await asyncio.to_thread(self._readers.close)
         self._live.close_readers()
 
     # How they are
@@ -141,9 +145,18 @@ class SqlViews:
     # Queries
 
     async def list_chats(self, principal: UUID, request: ListChats) -> ChatsPage:
-        return await self._query(
+        """Of one node, a page that is still as it was is not read again."""
+        await self._fresh(request.min_position, principal, None)
+        key = (principal, msgspec.structs.replace(request, min_position=0))
+        if not self._live.shared and (kept := self._kept.find(key)) is not None:
+            return kept
+        generation = self._live.succession.live
+        page = await self._query(
             lambda c: chat_list.list_chats(c, principal, request), request.min_position, principal
         )
+        if not self._live.shared:
+            self._kept.keep(key, page, generation)
+        return page
 
     async def chat(self, principal: UUID, chat_id: UUID, min_position: int = 0) -> ChatAt:
         return await self._query(
@@ -278,4 +291,4 @@ class SqlViews:
             with self._live.succession.snapshot() as connection:
                 return query(connection)
 
-        return await asyncio.get_running_loop().run_in_executor(self._readers, in_snapshot)
+        return await self._readers.run(in_snapshot)

@@ -71,6 +71,8 @@ def test_records_of_all_kinds_are_json_without_secrets_or_locals() -> None:
         ("/socket.io/?EIO=4&sid=xyz&t=1", "/socket.io/?EIO=4&sid=[redacted]&t=1"),
         ("/send?stream%5Ftoken=abc", "/send?stream%5Ftoken=[redacted]"),
         ("authorization: bearer a.b-c_d", "authorization: bearer [redacted]"),
+        ("Bearer\ta.b", "Bearer\t[redacted]"),
+        ("?token=abc", "?token=[redacted]"),
         ("Really? Yes, 1 = 1.", "Really? Yes, 1 = 1."),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from application.errors import InvalidRequest
 from application.queries import ChatsPage, ChatView, LastMessage, ListChats
 from domain.chat import Chat, ChatNotFound
-from infrastructure.projections import chat_list
+from infrastructure.projections import chat_list, message_queries
 from tests.projections.given import USAGE, Given
 
 
@@ -240,3 +240,13 @@ def test_a_cursor_that_was_never_given_out_is_refused(given: Given, cursor: str)
     with pytest.raises(InvalidRequest) as refused:
         listed(given, uuid4(), cursor=cursor)
     assert refused.value.path == "$.cursor"
+
+
+def test_every_character_of_a_title_and_a_text_comes_back(given: Given) -> None:
+    odd = "".join(map(chr, range(0x20))) + '"\\\x7f\u2028\ufffe\U0001f600 کتاب'
+    owner = uuid4()
+    chat = given.chat(owner, odd)
+    message_id = given.sent(chat, odd)
+    assert only(given, owner).title == odd
+    (told,) = given.read(message_queries.history, owner, chat.id, message_id, 10)
+    assert told.content == odd
