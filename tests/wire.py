@@ -90,7 +90,7 @@ class Wire:
             end.transport.abort()
 
     def _begin(self, client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
-        """Serve in a task of our own: of its own asyncio logs each that is cancelled as an error."""
+        """Serve in a task of our own: asyncio logs an error for each of its own that is cut."""
         task = self._loop.create_task(self._serve(client, answers))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
