@@ -15,6 +15,8 @@ class Pairs:
 
     def join(self, piece: str) -> str:
         """The piece with its pairs whole; a high half at its end waits for the next piece."""
+        if not self._high and piece.isascii():
+            return piece  # most of them, and told sooner than by a search
         text = self._high + piece
         self._high = ""
         if not SURROGATE.search(text):
