@@ -66,7 +66,7 @@ class EventStream:
         self._listen_to_silence()
         try:
             self._outlet.watch(receive, partial(self._leave, task))
-            await self._pump()
+            await (self._frames.aclose() if self._left else self._pump())
         except asyncio.CancelledError:
             if not self._left or task.uncancel():
                 raise
@@ -76,9 +76,11 @@ class EventStream:
             self._silence.cancel()
 
     def _leave(self, task: "asyncio.Task[None]") -> None:
-        """The client is gone."""
-        self._left = True
-        task.cancel()
+        """The client is gone; told again as its connection ends that was closing before."""
+        if not self._left:
+            self._left = True
+            if task is not asyncio.current_task():
+                task.cancel()
 
     async def _pump(self) -> None:
         try:

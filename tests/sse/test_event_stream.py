@@ -1,7 +1,7 @@
 """A stream as an ASGI response: kept alive, left by its reader, and ended with a word."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
@@ -97,6 +97,25 @@ def test_who_goes_away_ends_the_frames() -> None:
         assert closed.is_set()
 
     asyncio.run(run())
+
+
+def test_who_was_on_the_way_out_when_asked_about_goes_once() -> None:
+    class Closing:
+        ready = True
+
+        def when_gone(self, told: Callable[[], None] | None) -> None:
+            """At once, as it is closing, and again as it is closed."""
+            if told is not None:
+                told()
+                told()
+
+    async def run() -> bytes:
+        client, wire = Client(), Closing()
+        scope: Any = {"type": "http", "extensions": {"dabir.wire": {"wire": wire}}}
+        await EventStream(frames(b"one"))(scope, client.receive, client.send)
+        return client.body
+
+    assert asyncio.run(run()) == b""
 
 
 def test_a_server_that_gives_up_ends_the_frames_and_hears_of_it() -> None:
