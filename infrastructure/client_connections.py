@@ -144,7 +144,7 @@ class PatientHttp(HttpToolsProtocol):
     """HTTP whose client must send its requests whole, and read its answers."""
 
     # Slots, as an object with more than 30 attributes of its own gets a table of its own: 1.3 KB.
-    __slots__ = ("_arriving", "_beside_body", "_whole", "when_gone")
+    __slots__ = ("_arriving", "_beside_body", "_whole", "lost", "when_gone")
 
     transport: ImpatientTransport
     deadlines: Deadlines
@@ -154,6 +154,7 @@ class PatientHttp(HttpToolsProtocol):
         self._arriving: asyncio.TimerHandle | None = None
         self._whole = True
         self._beside_body = 0
+        self.lost = False
         self.when_gone: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -216,6 +217,7 @@ class PatientHttp(HttpToolsProtocol):
         self._arrived()
         self.transport.rest()
         super().connection_lost(exc)
+        self.lost = True
         if self.when_gone is not None:
             self.when_gone()
 

@@ -6,6 +6,7 @@ the layers that wrap `send` to see its head; and `wire`, a `ClientWire`.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -16,6 +17,7 @@ _UNHEARD = asyncio.Event()
 
 
 class Connection(Protocol):
+    lost: bool
     when_gone: Callable[[], None] | None
     """Called when it is lost."""
 
@@ -44,13 +46,21 @@ class ClientWire:
         self._cycle.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
 
     def when_gone(self, told: Callable[[], None] | None) -> None:
-        """Have this called when the client is gone, in place of waiting with `receive`."""
-        cycle = self._cycle
+        """Have this called when the client is gone, in place of waiting with `receive`.
+
+        Before this returns, where it is gone already.
+        """
+        connection, cycle = self._connection, self._cycle
         cycle.flow.resume_reading()  # as `receive` does: else nobody would hear of it
         cycle.message_event = _UNHEARD
-        self._connection.when_gone = told
-        if told is not None and cycle.transport.is_closing():
-            told()
+        connection.when_gone = told and partial(_tell, told, cycle)
+        if connection.when_gone is not None and connection.lost:
+            connection.when_gone()
+
+
+def _tell(told: Callable[[], None], cycle: RequestResponseCycle) -> None:
+    cycle.disconnected = True  # the server marks only the last one of pipelined requests
+    told()
 
 
 def offer_wire(connection: Connection, cycle: RequestResponseCycle) -> None:

@@ -76,11 +76,10 @@ class EventStream:
             self._silence.cancel()
 
     def _leave(self, task: "asyncio.Task[None]") -> None:
-        """The client is gone; told again as its connection ends that was closing before."""
-        if not self._left:
-            self._left = True
-            if task is not asyncio.current_task():
-                task.cancel()
+        """The client is gone; maybe it was before anybody asked."""
+        self._left = True
+        if task is not asyncio.current_task():
+            task.cancel()
 
     async def _pump(self) -> None:
         try:

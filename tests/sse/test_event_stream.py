@@ -99,18 +99,16 @@ def test_who_goes_away_ends_the_frames() -> None:
     asyncio.run(run())
 
 
-def test_who_was_on_the_way_out_when_asked_about_goes_once() -> None:
-    class Closing:
+def test_who_is_gone_before_anybody_asks_is_told_nothing() -> None:
+    class Lost:
         ready = True
 
         def when_gone(self, told: Callable[[], None] | None) -> None:
-            """At once, as it is closing, and again as it is closed."""
             if told is not None:
-                told()
                 told()
 
     async def run() -> bytes:
-        client, wire = Client(), Closing()
+        client, wire = Client(), Lost()
         scope: Any = {"type": "http", "extensions": {"dabir.wire": {"wire": wire}}}
         await EventStream(frames(b"one"))(scope, client.receive, client.send)
         return client.body

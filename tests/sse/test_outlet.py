@@ -1,8 +1,9 @@
 """What is written at once arrives so, and waits where the client does not read."""
 
 import asyncio
+import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,10 +12,13 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from infrastructure.client_connections import Deadlines, patient_http
+from interfaces.sse.event_stream import EventStream
 from interfaces.sse.outlet import Outlet
 
 Answer = Callable[[Outlet], Awaitable[None]]
 GET = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+TWO = GET.replace(b"connection: close\r\n", b"") * 2
+"""Pipelined."""
 
 
 @asynccontextmanager
@@ -29,6 +33,12 @@ async def serving(answer: Answer) -> AsyncIterator[tuple[str, int]]:
         await answer(outlet)
         await outlet.send(b"", last=True)
 
+    async with serving_app(app) as address:
+        yield address
+
+
+@asynccontextmanager
+async def serving_app(app: Any) -> AsyncIterator[tuple[str, int]]:
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         app, http=patient_http(Deadlines(10, 10)), lifespan="off", log_config=None
@@ -90,7 +100,7 @@ def test_it_is_not_ready_for_a_client_that_does_not_read() -> None:
     assert written == received > 0
 
 
-@pytest.mark.parametrize("requests", [GET, GET.replace(b"connection: close\r\n", b"") * 2])
+@pytest.mark.parametrize("requests", [GET, TWO])
 def test_who_goes_away_is_noticed_without_being_asked_for(requests: bytes) -> None:
     async def run() -> None:
         gone = asyncio.Event()
@@ -109,6 +119,37 @@ def test_who_goes_away_is_noticed_without_being_asked_for(requests: bytes) -> No
             await asyncio.wait_for(gone.wait(), 10)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(("requests", "late"), [(GET, False), (TWO, False), (GET, True)])
+def test_an_answer_that_ends_with_its_client_is_no_fault(
+    requests: bytes, late: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def frames() -> AsyncGenerator[bytes, None]:
+        yield b"first"
+        await asyncio.Event().wait()
+
+    async def run() -> None:
+        over = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            stream = EventStream(frames())
+            await stream.begin(scope, send)
+            while late and (await receive())["type"] != "http.disconnect":
+                pass
+            await stream.go_on(_never_asked)
+            over.set()
+
+        async with serving_app(app) as address:
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(requests)
+            await reader.readuntil(b"\r\n\r\n" if late else b"first")
+            writer.close()
+            await asyncio.wait_for(over.wait(), 10)
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(run())
+    assert not caplog.records
 
 
 def test_after_the_end_nobody_is_told_of_a_client_that_goes() -> None:
