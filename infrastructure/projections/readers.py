@@ -27,6 +27,7 @@ class Readers:
     def __init__(self, count: int, name: str) -> None:
         self._loop = asyncio.get_running_loop()
         self._queue: _Queue = SimpleQueue()
+        self._closed = False
         self._threads = [
             Thread(target=self._work, name=f"{name}-{number}", daemon=True)
             for number in range(count)
@@ -35,20 +36,29 @@ class Readers:
             thread.start()
 
     async def run(self, function: Callable[[], T]) -> T:
-        """What it returns, or raises. It runs even if nobody waits for that any more."""
+        """What it returns, or raises. It does not begin where nobody waits for it any more.
+
+        Raises RuntimeError after `close`.
+        """
+        if self._closed:
+            raise RuntimeError("the readers are closed")
         answer: asyncio.Future[T] = self._loop.create_future()
         self._queue.put(_Query(function, answer))
         return await answer
 
-    def close(self) -> None:
-        """Finish what was asked. Blocks."""
+    async def close(self) -> None:
+        """Finish what was asked."""
+        self._closed = True
         for _ in self._threads:
             self._queue.put(None)
         for thread in self._threads:
-            thread.join()
+            await asyncio.to_thread(thread.join)
 
     def _work(self) -> None:
         while (query := self._queue.get()) is not None:
+            if query.answer.cancelled():
+                del query
+                continue
             settle: Callable[[Any], None] = query.answer.set_result
             try:
                 outcome = query.function()

@@ -1,6 +1,5 @@
 """The views as the application knows them: fresh or refused, each query one snapshot."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
@@ -95,7 +94,7 @@ class SqlViews:
 
     async def close(self) -> None:
         await self._live.close()
-        await asyncio.to_thread(self._readers.close)
+        await self._readers.close()
         self._live.close_readers()
 
     # How they are

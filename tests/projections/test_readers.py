@@ -28,7 +28,7 @@ def test_each_caller_gets_what_its_call_returns_or_raises() -> None:
         assert answers[:100] == list(range(100))
         assert isinstance(answers[100], LookupError)
         assert str(answers[101]).startswith("reader-")
-        readers.close()
+        await readers.close()
 
     asyncio.run(scenario())
 
@@ -44,7 +44,27 @@ def test_one_who_is_cancelled_leaves_the_thread_to_the_others() -> None:
             await given_up
         going_on.set()
         assert await next_one == "next"
-        readers.close()
+        await readers.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_nobody_waits_for_any_more_is_not_begun() -> None:
+    async def scenario() -> None:
+        readers, going_on = Readers(1, "reader"), Event()
+        begun: list[int] = []
+        first = asyncio.create_task(readers.run(lambda: going_on.wait(WITHIN)))
+        given_up = [
+            asyncio.create_task(readers.run(partial(begun.append, number))) for number in range(9)
+        ]
+        await asyncio.sleep(0)
+        for task in given_up:
+            task.cancel()
+        await asyncio.wait(given_up)
+        going_on.set()
+        assert await first
+        await readers.close()
+        assert begun == []
 
     asyncio.run(scenario())
 
@@ -57,9 +77,26 @@ def test_the_end_comes_after_what_was_asked_before() -> None:
             asyncio.create_task(readers.run(lambda: True)),
         ]
         await asyncio.sleep(0)
-        closing = asyncio.create_task(asyncio.to_thread(readers.close))
+        closing = asyncio.create_task(readers.close())
         going_on.set()
         await closing
         assert await asyncio.gather(*asked) == [True, True]
+
+    asyncio.run(scenario())
+
+
+def test_who_comes_after_the_end_is_refused() -> None:
+    async def scenario() -> None:
+        readers, going_on = Readers(1, "reader"), Event()
+        before = asyncio.create_task(readers.run(lambda: going_on.wait(WITHIN)))
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(readers.close())
+        await asyncio.sleep(0)
+        async with asyncio.timeout(WITHIN):
+            with pytest.raises(RuntimeError, match="closed"):
+                await readers.run(lambda: True)
+        going_on.set()
+        await closing
+        assert await before
 
     asyncio.run(scenario())
