@@ -202,7 +202,11 @@ class PatientHttp(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         self._arrived()
-        super().handle_websocket_upgrade()
+        if self.cycle is not None and not self.cycle.response_complete:
+            # The answer under way would go on in the socket, and never hear of the client's end.
+            self.transport.abort()
+        else:
+            super().handle_websocket_upgrade()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -19,6 +19,9 @@ ENVIRONMENT = {
     # Else the 501st answer of a provider waits until its deadline for one of the others to end.
     "AIOHTTP_CONNECTOR_LIMIT": "100000",
     "AIOHTTP_CONNECTOR_LIMIT_PER_HOST": "100000",
+    # Many servers close a connection that is idle for 5 seconds, and a request that meets the end
+    # is lost; the one that has been idle for longest is used first.
+    "AIOHTTP_KEEPALIVE_TIMEOUT": "4",
     # Else OpenAI's kind are called by OpenAI's SDK, which looks through every message of a prompt
     # again: 0.15 ms of CPU each.
     "EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER": "True",

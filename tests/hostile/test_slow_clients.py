@@ -240,6 +240,15 @@ def test_many_requests_at_once_on_one_connection_end_it(service: Service, anon_i
         assert seconds_until_closed(client) < LATE
 
 
+def test_an_upgrade_behind_a_stream_ends_both(service: Service, anon_id: str) -> None:
+    with connection(service) as client:
+        client.sendall(send_message("[[stall-middle]]", x_anon_id=anon_id))
+        read_until(client, b"event: assistant_delta")
+        client.sendall(upgrade())
+        assert seconds_until_closed(client) < LATE
+    until(lambda: metric(service, "dabir_open_streams") == 0)
+
+
 def test_a_message_that_is_too_long_ends_its_websocket(service: Service) -> None:
     with connection(service) as client:
         client.sendall(upgrade())

@@ -325,6 +325,26 @@ def test_a_whole_answer_leaves_its_connection_to_the_next(upstream: Upstream, ki
     assert upstream.stats()["connections"] == 1
 
 
+@pytest.mark.parametrize("kind", ["openai", "groq"])
+def test_a_connection_that_its_server_may_be_closing_is_not_used(
+    upstream: Upstream, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask_after(*pauses: float) -> None:
+        asked = gateway(upstream, f"{kind}/echo")
+        now = time.monotonic()
+        for pause in pauses:
+            now += pause
+            monkeypatch.setattr("aiohttp.connector.monotonic", lambda now=now: now)
+            async with aclosing(asked.reply(prompt(f"{kind}/echo"))) as deltas:
+                assert [delta async for delta in deltas]
+        await asked.aclose()
+
+    asyncio.run(ask_after(0, 3, 3))
+    assert upstream.stats()["connections"] == 1
+    asyncio.run(ask_after(0, 4.5))
+    assert upstream.stats()["connections"] == 3
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_request_whose_connection_breaks_is_not_sent_again(
     litellm_loaded: None, kind: str
