@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import pytest
 
@@ -345,6 +345,36 @@ def test_a_connection_that_its_server_may_be_closing_is_not_used(
     assert upstream.stats()["connections"] == 3
 
 
+@pytest.mark.parametrize("kind", ["openai", "groq", "anthropic"])
+def test_a_long_error_holds_nobody_up(litellm_loaded: None, kind: str) -> None:
+    told = b'{"error": {"message": "maximum context length", "code": "context_length_exceeded"}}'
+    body = told + b" ," * 1_500_000
+    head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        with suppress(ConnectionError):  # who has read enough leaves
+            writer.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+            await writer.drain()
+        writer.close()
+
+    async def failed() -> str | None:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            asked = LitellmGateway(
+                Catalogue(kind, [_route(kind, base)]),
+                first_token_timeout=20.0,
+                token_timeout=20.0,
+                reply_timeout=30.0,
+            )
+            failure = (await ask(asked, prompt(kind))).failure
+        return failure.code if failure else None
+
+    begun = time.process_time()
+    assert asyncio.run(failed()) == "CONTEXT_TOO_LONG"
+    assert time.process_time() - begun < 2.0
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_request_whose_connection_breaks_is_not_sent_again(
     litellm_loaded: None, kind: str
@@ -363,10 +393,8 @@ def test_a_request_whose_connection_breaks_is_not_sent_again(
 
         async with await asyncio.start_server(reset, "127.0.0.1", 0) as server:
             base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            spec = ModelSpec(kind, kind, 8000, 400, Price(1, 1, "models.toml"))
-            broken = Route(spec, f"{kind}/model", lambda: base, lambda: "sk-ours")
             asked = LitellmGateway(
-                Catalogue(kind, [broken]),
+                Catalogue(kind, [_route(kind, base)]),
                 first_token_timeout=20.0,
                 token_timeout=20.0,
                 reply_timeout=30.0,
@@ -375,6 +403,12 @@ def test_a_request_whose_connection_breaks_is_not_sent_again(
         return requests, failure.code if failure else None
 
     assert asyncio.run(count_requests()) == (1, "PROVIDER_ERROR")
+
+
+def _route(kind: str, base: str) -> Route:
+    """To a server of the test's own."""
+    spec = ModelSpec(kind, kind, 8000, 400, Price(1, 1, "models.toml"))
+    return Route(spec, f"{kind}/model", lambda: base, lambda: "sk-ours")
 
 
 # Fallbacks
