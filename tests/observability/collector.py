@@ -85,6 +85,10 @@ class Collector:
                 found.setdefault(span.name, []).append(span)
         return found
 
+    def viewed(self, trace: str) -> int:
+        """How many of a trace's events the views hold: of both appends, be it in one batch."""
+        return sum(each.attributes["dabir.events"] for each in self.trace(trace).get("views", []))
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self

@@ -44,7 +44,10 @@ def test_a_trace_goes_on_where_another_node_keeps_the_views_up(
                 return ids[0] if ids else ""
 
             until(trace)
-            until(lambda: len(collector.trace(trace()).get("views", [])) >= 2)
+            logged = asked.dabir(
+                "events", "--principal", f"user:{sub}", "--json"
+            ).stdout.splitlines()
+            until(lambda: collector.viewed(trace()) == len(logged) > 0)
             # Each node sends its own spans, when it comes to it.
             until(lambda: {ROUTE, "append"} <= set(collector.trace(trace())))
             spans = collector.trace(trace())

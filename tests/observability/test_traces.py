@@ -56,8 +56,8 @@ def test_a_send_is_one_tree_from_the_request_to_the_views(
     events = send(traced, bearer(sub), f"{CANARY} and more", model="paid")
     reply_id = named(events, "assistant_typing").data["reply_id"]
     trace = traces_of(collector, reply_id)
-    # The start's append and the end's, each applied to the views.
-    until(lambda: len(collector.trace(trace).get("views", [])) >= 2)
+    logged = traced.dabir("events", "--principal", f"user:{sub}", "--json").stdout.splitlines()
+    until(lambda: collector.viewed(trace) == len(logged) > 0)
     until(lambda: set(collector.trace(trace)) >= PARTS)
     spans = collector.trace(trace)
     assert set(spans) == PARTS
