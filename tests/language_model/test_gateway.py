@@ -361,12 +361,7 @@ def test_a_long_error_holds_nobody_up(litellm_loaded: None, kind: str) -> None:
     async def failed() -> str | None:
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
             base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            asked = LitellmGateway(
-                Catalogue(kind, [_route(kind, base)]),
-                first_token_timeout=20.0,
-                token_timeout=20.0,
-                reply_timeout=30.0,
-            )
+            asked = _gateway_to(base, kind)
             failure = (await ask(asked, prompt(kind))).failure
         return failure.code if failure else None
 
@@ -393,22 +388,20 @@ def test_a_request_whose_connection_breaks_is_not_sent_again(
 
         async with await asyncio.start_server(reset, "127.0.0.1", 0) as server:
             base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            asked = LitellmGateway(
-                Catalogue(kind, [_route(kind, base)]),
-                first_token_timeout=20.0,
-                token_timeout=20.0,
-                reply_timeout=30.0,
-            )
+            asked = _gateway_to(base, kind)
             failure = (await ask(asked, prompt(kind))).failure
         return requests, failure.code if failure else None
 
     assert asyncio.run(count_requests()) == (1, "PROVIDER_ERROR")
 
 
-def _route(kind: str, base: str) -> Route:
+def _gateway_to(base: str, kind: str) -> LitellmGateway:
     """To a server of the test's own."""
     spec = ModelSpec(kind, kind, 8000, 400, Price(1, 1, "models.toml"))
-    return Route(spec, f"{kind}/model", lambda: base, lambda: "sk-ours")
+    route = Route(spec, f"{kind}/model", lambda: base, lambda: "sk-ours")
+    return LitellmGateway(
+        Catalogue(kind, [route]), first_token_timeout=20, token_timeout=20, reply_timeout=30
+    )
 
 
 # Fallbacks
