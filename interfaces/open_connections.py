@@ -1,8 +1,6 @@
 """How many connections of one kind a principal, and an address, may hold open on this node."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from uuid import UUID
 
 from application.errors import RateLimited
@@ -29,15 +27,6 @@ class OpenConnections:
 
     def check_principal(self, principal: UUID) -> None:
         _check(self._open[principal], self._per_principal)
-
-    @contextmanager
-    def holding(self, address: str, principal: UUID) -> Iterator[None]:
-        """Counts as open within the block."""
-        self.opened(address, principal)
-        try:
-            yield
-        finally:
-            self.closed(address, principal)
 
     def opened(self, *holders: str | UUID) -> None:
         self._open.update(holders)

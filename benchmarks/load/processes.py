@@ -40,13 +40,6 @@ def memory_of(pid: int) -> int:
     return used * 1024
 
 
-def pin(pid: int, core: int) -> None:
-    """Keep the family, its threads and what it starts later to one core."""
-    for member in family_of(pid):
-        for thread in Path(f"/proc/{member}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), {core})
-
-
 def on_core(core: int | None) -> list[str]:
     """What to put before a command that shall keep to a core, or to none in particular."""
     return [] if core is None else ["taskset", "--cpu-list", str(core)]
